@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two families of errors: the caller's (UsageError) and the world's (EnvironmentLacks, LabBroken, GuestFault).
+
+Messages have the form "X must be Y, not Z" and hold the offending value. Foreign exceptions (errno, paramiko,
+pexpect, QMP) are mapped to these once, at the edge.
+"""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """The caller asked for something that cannot be; the message says what to write instead."""
+
+
+class WorldError(Exception):
+    """Something outside the program is not as needed."""
+
+
+class EnvironmentLacks(WorldError):  # noqa: N818 - the name says what happened
+    """This machine lacks something; the message names the command that supplies it."""
+
+
+class LabBroken(WorldError):  # noqa: N818
+    """A part of the lab (QEMU, the card, the wire) failed; no claim was judged."""
+
+
+class GuestFault(WorldError):  # noqa: N818
+    """The guest's kernel panicked, oopsed or hung: a finding about the guest, not about the lab."""
