@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The NIC itself: pure Python, standard library only, a function of its inputs."""

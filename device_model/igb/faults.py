@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Deliberate faults: how a tester makes the card misbehave at one exact point.
+
+The blocks of the card consult these fields where the fault bites; `Faults.apply` is how the control
+socket reaches them, by name and with plain arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VECTORS = 25
+QUEUES = 16
+
+
+class FaultError(Exception):
+    """A fault was asked for that cannot be; the message says why."""
+
+
+class Actions(Protocol):
+    """What a fault may make the card do at once."""
+
+    def deliver_pending(self, vector: int) -> None:
+        """Try again to send the message of ``vector``."""
+
+    def send_spurious(self, vector: int) -> None:
+        """Send message ``vector`` although nothing happened."""
+
+    def release_completions(self, queue: int, count: int | None) -> int:
+        """Write back the oldest ``count`` withheld packets (None: all); return how many."""
+
+    def complete_now(self, queue: int, index: int) -> None:
+        """Set DD in transmit slot ``index``, whatever is in it."""
+
+    def rewrite_old_receive_slot(self, queue: int) -> None:
+        """Write the last receive descriptor's contents once more, one slot behind the head."""
+
+    def bad_checksum(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """Spoil (or mend) the EEPROM's checksum word."""
+
+    def finish_write_back(self, queue: int) -> None:
+        """Write the lengths that were left out of receive write-backs."""
+
+    def transmit_off(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """Show STATUS.TXOFF (or not)."""
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults in force. Everything off is the healthy card."""
+
+    actions: Actions
+    held_vectors: set[int] = field(default_factory=set)
+    drop_before_mask: dict[int, int] = field(default_factory=dict)
+    drop_after_mask: dict[int, int] = field(default_factory=dict)
+    duplicates: dict[int, int] = field(default_factory=dict)
+    no_auto_mask_on: bool = False
+    withheld_queues: set[int] = field(default_factory=set)
+    transmit_nothing_on: bool = False
+    zero_length_queues: set[int] = field(default_factory=set)
+    forced_rss: dict[str, int] = field(default_factory=dict)
+    forced_checksum: int | None = None
+    all_ones: bool = False
+    ignore_eics_on: bool = False
+    ignore_eitr_on: bool = False
+    no_tx_timestamp_on: bool = False
+    corrupt_loopback_on: bool = False
+    force_rx_errors: int = 0
+
+    def apply(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+        """Run the fault command ``name``; FaultError says what is wrong with the name or the arguments."""
+        command = COMMANDS.get(name)
+        if command is None:
+            raise FaultError(f"a fault must be one of {', '.join(sorted(COMMANDS))}, not {name!r}")
+        try:
+            signature(command).bind(self, **arguments)
+        except TypeError as error:
+            raise FaultError(f"the arguments of {name} do not fit: {error}") from None
+        return command(self, **arguments) or {}
+
+    def clear(self) -> None:
+        """Return to the healthy card; what was withheld is released."""
+        healthy = Faults(self.actions)
+        held, withheld, silent = self.held_vectors, self.withheld_queues, self.zero_length_queues
+        for name in self.__slots__:
+            if name != "actions":
+                setattr(self, name, getattr(healthy, name))
+        self.actions.bad_checksum(False)
+        self.actions.transmit_off(False)
+        for queue in silent:
+            self.actions.finish_write_back(queue)
+        for queue in withheld:
+            self.actions.release_completions(queue, None)
+        for vector in held:
+            self.actions.deliver_pending(vector)
+
+    def in_force(self) -> dict[str, Any]:
+        """Return the faults that differ from the healthy card, as JSON values."""
+        healthy = Faults(self.actions)
+        changed = {n: getattr(self, n) for n in self.__slots__ if getattr(self, n) != getattr(healthy, n)}
+        return {name: sorted(value) if isinstance(value, set) else value for name, value in changed.items()}
+
+    # -- one method per command; the numbers F1–F22 are those of docs/control.md -----------------------
+
+    def hold_interrupts(self, vector: int) -> None:
+        """F1: keep the message of ``vector`` back; causes accumulate."""
+        self.held_vectors.add(_within("vector", vector, VECTORS))
+
+    def release_interrupts(self, vector: int) -> None:
+        """F1: let ``vector`` go; a pending message is sent at once."""
+        self.held_vectors.discard(_within("vector", vector, VECTORS))
+        self.actions.deliver_pending(vector)
+
+    def drop_interrupts(self, vector: int, count: int = 1, when: str = "before-mask") -> None:
+        """F2: lose the next ``count`` messages, before or after the auto-mask takes effect."""
+        places = {"before-mask": self.drop_before_mask, "after-mask": self.drop_after_mask}
+        if when not in places:
+            raise FaultError(f"when must be before-mask or after-mask, not {when!r}")
+        places[when][_within("vector", vector, VECTORS)] = count
+
+    def duplicate_interrupts(self, vector: int, count: int = 1) -> None:
+        """F3: send the next message of ``vector`` ``count`` more times."""
+        self.duplicates[_within("vector", vector, VECTORS)] = count
+
+    def spurious_interrupt(self, vector: int) -> None:
+        """F4: send a message that nothing caused."""
+        self.actions.send_spurious(_within("vector", vector, VECTORS))
+
+    def no_auto_mask(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F5: ignore EIAM."""
+        self.no_auto_mask_on = on
+
+    def withhold_completions(self, queue: int) -> None:
+        """F6: send frames of ``queue`` but write back nothing."""
+        self.withheld_queues.add(_within("queue", queue, QUEUES))
+
+    def release_completions(self, queue: int, count: int | None = None) -> dict[str, Any]:
+        """F6: write back the oldest ``count`` withheld packets; without a count all, and withhold no more."""
+        if count is None:
+            self.withheld_queues.discard(_within("queue", queue, QUEUES))
+        return {"released": self.actions.release_completions(_within("queue", queue, QUEUES), count)}
+
+    def complete_out_of_order(self, queue: int, index: int) -> None:
+        """F7: set DD in one slot now."""
+        self.actions.complete_now(_within("queue", queue, QUEUES), index)
+
+    def transmit_nothing(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F8: fetch and complete descriptors but send nothing."""
+        self.transmit_nothing_on = on
+
+    def receive_write_back(self, queue: int, mode: str) -> None:
+        """F9: ``zero-length`` writes DD with length 0; ``normal`` ends that and supplies the lengths."""
+        if mode == "zero-length":
+            self.zero_length_queues.add(_within("queue", queue, QUEUES))
+        elif mode == "normal":
+            self.zero_length_queues.discard(_within("queue", queue, QUEUES))
+            self.actions.finish_write_back(queue)
+        else:
+            raise FaultError(f"mode must be zero-length or normal, not {mode!r}")
+
+    def receive_errors(self, bits: int) -> None:
+        """F9: set these bits in dword 2 of every receive write-back (0: none)."""
+        self.force_rx_errors = bits
+
+    def force_rss(self, rss_hash: int | None = None, queue: int | None = None, rss_type: int | None = None) -> None:
+        """F10: report another hash, queue or type than the computed one; without arguments, stop."""
+        given = {"hash": rss_hash, "queue": queue, "type": rss_type}
+        self.forced_rss = {name: value for name, value in given.items() if value is not None}
+
+    def force_checksum(self, flags: int | None = None) -> None:
+        """F11: report these status/error bits (dword 2 of the write-back) instead of the computed verdict."""
+        self.forced_checksum = flags
+
+    def tx_off(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F12: show STATUS.TXOFF."""
+        self.actions.transmit_off(on)
+
+    def read_all_ones(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F15: answer every register read with all ones, as a card that fell off the bus."""
+        self.all_ones = on
+
+    def bad_nvm_checksum(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F16: spoil the EEPROM checksum."""
+        self.actions.bad_checksum(on)
+
+    def ignore_eics(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F17: writes of EICS and ICS cause nothing."""
+        self.ignore_eics_on = on
+
+    def ignore_eitr(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F19: do not moderate interrupts."""
+        self.ignore_eitr_on = on
+
+    def no_tx_timestamp(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F20: transmit timestamps never become valid."""
+        self.no_tx_timestamp_on = on
+
+    def corrupt_loopback(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F21: flip one byte of every frame that is looped back."""
+        self.corrupt_loopback_on = on
+
+    def stale_descriptor(self, queue: int) -> None:
+        """F22: write an old receive descriptor once more."""
+        self.actions.rewrite_old_receive_slot(_within("queue", queue, QUEUES))
+
+
+def _within(what: str, value: int, limit: int) -> int:
+    if not isinstance(value, int) or not 0 <= value < limit:
+        raise FaultError(f"{what} must be a number from 0 to {limit - 1}, not {value!r}")
+    return value
+
+
+COMMANDS: dict[str, Callable[..., dict[str, Any] | None]] = {
+    name: getattr(Faults, name)
+    for name in (
+        "hold_interrupts", "release_interrupts", "drop_interrupts", "duplicate_interrupts", "spurious_interrupt",
+        "no_auto_mask", "withhold_completions", "release_completions", "complete_out_of_order", "transmit_nothing",
+        "receive_write_back", "receive_errors", "force_rss", "force_checksum", "tx_off", "read_all_ones",
+        "bad_nvm_checksum", "ignore_eics", "ignore_eitr", "no_tx_timestamp", "corrupt_loopback", "stale_descriptor",
+        "clear",
+    )
+}  # fmt: skip
