@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The grammar of ``--wire``, and the one place that turns a text into a wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.errors import UsageError
+from emulator.wires.address import parse_address
+from emulator.wires.dgram import DgramWire
+from emulator.wires.loopback import LoopbackWire
+from emulator.wires.null import NullWire
+from emulator.wires.partner import Caller, Listener
+from emulator.wires.stream import StreamWire
+from emulator.wires.tap import TapWire
+
+if TYPE_CHECKING:
+    from emulator.wires.end import WireEnd
+
+GRAMMAR = """\
+tap:NAME                                the host's TAP interface NAME
+dgram:local=ADDRESS,remote=ADDRESS      one frame a datagram (QEMU -netdev dgram)
+stream:connect=ADDRESS                  length-prefixed frames, calling (QEMU -netdev stream,server=on)
+stream:listen=ADDRESS                   length-prefixed frames, being called (QEMU -netdev stream)
+loopback                                what is emitted comes back
+null                                    nobody
+ADDRESS is a path (unix socket) or HOST:PORT (UDP, TCP)"""
+
+
+def open_wire(spec: str) -> WireEnd:
+    """Return our end of the wire that ``spec`` names, after GRAMMAR.
+
+    Raises UsageError for a text outside the grammar, EnvironmentLacks when the system refuses the wire.
+    """
+    kind, colon, rest = spec.partition(":")
+    match kind:
+        case "tap" if rest:
+            return TapWire(rest)
+        case "dgram" if colon:
+            options = _options(spec, rest, ("local", "remote"))
+            return DgramWire(parse_address(options["local"]), parse_address(options["remote"]))
+        case "stream" if rest.startswith("connect="):
+            return StreamWire(Caller(parse_address(_options(spec, rest, ("connect",))["connect"])))
+        case "stream" if rest.startswith("listen="):
+            return StreamWire(Listener(parse_address(_options(spec, rest, ("listen",))["listen"])))
+        case "loopback" if not colon:
+            return LoopbackWire()
+        case "null" if not colon:
+            return NullWire()
+    raise UsageError(f"wire must be one of the following, not {spec!r}:\n{GRAMMAR}")
+
+
+def _options(spec: str, text: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the ``name=value`` pairs of ``text``, which must be exactly ``names``, each once, none empty."""
+    options: dict[str, str] = {}
+    wanted = ",".join(f"{name}=ADDRESS" for name in names)
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if name not in names or not equals or not value or name in options:
+            raise UsageError(f"options of wire {spec!r} must be {wanted}, not {part!r}")
+        options[name] = value
+    if len(options) != len(names):
+        missing = ", ".join(name for name in names if name not in options)
+        raise UsageError(f"options of wire {spec!r} must be {wanted}, and {missing} is missing")
+    return options
