@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from emulator.errors import EnvironmentLacks, UsageError
 
+Sockaddr = str | tuple[str | int | bytes, ...]
+
 UNIX_PATH_MAX = 107
 """Longest path of a unix socket in bytes: sun_path less its terminating zero (unix(7))."""
 
@@ -53,7 +55,7 @@ def parse_address(text: str) -> Address:
     return Address(path=text)
 
 
-def resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressFamily, str | tuple[str | int | bytes, ...]]:
+def resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressFamily, Sockaddr]:
     """Return the family of ``address`` and what bind() takes. Raises EnvironmentLacks for unknown hosts."""
     if address.path is not None:
         return socket.AF_UNIX, address.path
