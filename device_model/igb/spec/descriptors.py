@@ -51,7 +51,7 @@ class RxWriteback(Descriptor, size=16, section="7.1.5"):
     vlan = qword(1, 63, 48)
 
 
-class LegacyRx(Descriptor, size=16, section="7.1.4"):
+class RxLegacy(Descriptor, size=16, section="7.1.4"):
     """Legacy receive descriptor: software fills ``address``, the device all the rest."""
 
     address = qword(0, 63, 0)
@@ -110,7 +110,7 @@ class TxData(Descriptor, size=16, section="7.2.2"):
     paylen = qword(1, 63, 46)
 
 
-class LegacyTx(Descriptor, size=16, section="7.2.2"):
+class TxLegacy(Descriptor, size=16, section="7.2.2"):
     """Legacy transmit descriptor (``dext`` 0): one buffer, with a checksum from ``css`` stored at ``cso``."""
 
     address = qword(0, 63, 0)
