@@ -18,13 +18,25 @@ FIELD_OFFSET: Final = {PROTOCOL_TCP: 16, PROTOCOL_UDP: 6, PROTOCOL_SCTP: 8}
 """Where the checksum stands in each L4 header, by IP protocol number."""
 
 
+_FOLDS: Final = tuple((bits, (1 << bits) - 1) for bits in (49152, 24576, 12288, 6144, 3072, 1536))
+
+
+def _residue(value: int) -> int:
+    """Return value % 0xFFFF. Folding it in half first (2**(16 * k) = 1, too) is faster than dividing the whole."""
+    for bits, mask in _FOLDS:
+        if value > mask:
+            value = (value & mask) + (value >> bits)
+    return value % 0xFFFF
+
+
 def ones_complement_sum(data: bytes | bytearray | memoryview, initial: int = 0) -> int:
     """Return the 16-bit ones' complement sum of initial (any non-negative integer) and data, zero-padded to words."""
     total = int.from_bytes(data, "big")
     if len(data) & 1:
         total <<= 8
     total += initial
-    return total % 0xFFFF or (0xFFFF if total else 0)
+    residue = _residue(total) if len(data) > 256 else total % 0xFFFF
+    return residue or (0xFFFF if total else 0)
 
 
 def checksum(data: bytes | bytearray | memoryview, initial: int = 0) -> int:
@@ -104,7 +116,7 @@ def l4_checksum_ok(frame: bytes | memoryview, parsed: Parsed) -> bool | None:
     if length & 1:
         total <<= 8
     # A right sum is 0xFFFF; protocol and length are not zero, so the remainder 0 cannot mean the sum 0.
-    return (total + int.from_bytes(parsed.source + parsed.destination_ip, "big") + protocol + length) % 0xFFFF == 0
+    return _residue(total + int.from_bytes(parsed.source + parsed.destination_ip, "big") + protocol + length) == 0
 
 
 def insert_l4_checksum(frame: bytearray, l4_offset: int, protocol: int, initial: int = 0) -> bool:

@@ -3,8 +3,6 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import reduce
-from operator import getitem, xor
 from struct import Struct
 from typing import Final
 
@@ -138,7 +136,10 @@ class Toeplitz:
         tables = self._tables
         if len(data) > len(tables):
             self._extend(len(data))
-        return reduce(xor, map(getitem, tables, data), 0)
+        result = 0
+        for table, byte in zip(tables, data, strict=False):
+            result ^= table[byte]
+        return result
 
     def _extend(self, length: int) -> None:
         """Build the missing tables of the first length positions: entry b of a table is the hash of b alone there."""
