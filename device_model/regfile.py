@@ -108,9 +108,9 @@ class RegisterFile:
             slot.on_read = hook
 
     def on_write(self, reg: type[Register], hook: WriteHook) -> None:
-        """Call ``hook(n, old, new)`` after every write of ``reg``."""
+        """Call ``hook(n, old, new)`` after every write of ``reg``, behind the hooks that are there already."""
         for slot in self._slots[reg]:
-            slot.on_write = hook
+            slot.on_write = hook if slot.on_write is None else _both(slot.on_write, hook)
 
     def reset(self, *, software: bool) -> None:
         """Return every register to its reset value; a software reset spares those declared to survive it."""
@@ -141,3 +141,11 @@ class RegisterFile:
     def snapshot(self) -> dict[str, int]:
         """Return name → stored value for every register element, without side effects."""
         return {reg.title(slot.n): slot.value for reg, slots in self._slots.items() for slot in slots}
+
+
+def _both(first: WriteHook, second: WriteHook) -> WriteHook:
+    def run(n: int, old: int, new: int) -> None:
+        first(n, old, new)
+        second(n, old, new)
+
+    return run
