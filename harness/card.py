@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The card as the harness sees it: a client of the emulator's control socket (docs/control.md)."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any, Self
+
+from harness.deadline import Deadline
+from harness.errors import LabBroken, UsageError
+from harness.seen import Recording, Seen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+READ_SIZE = 1 << 20
+
+
+class Card:
+    """A running card. Every call is answered within ``patience_s`` seconds or raises LabBroken.
+
+    UsageError carries the card's own sentence about a request that it refuses.
+    """
+
+    def __init__(self, path: Path | str, patience_s: float = 10.0) -> None:
+        """Connect to the control socket at ``path``, which must be listening. Raises LabBroken."""
+        self._path = str(path)
+        self._patience_s = patience_s
+        self._number = 0
+        self._rest = b""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(patience_s)
+        try:
+            self._socket.connect(self._path)
+        except OSError as error:
+            self._socket.close()
+            raise LabBroken(f"the card must listen at {self._path}, and does not: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; the card itself goes on."""
+        self._socket.close()
+
+    def call(self, command: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON values
+        """Send one request and return its result."""
+        deadline = Deadline.after(self._patience_s)
+        self._number += 1
+        request = {"id": self._number, "command": command, **arguments}
+        try:
+            self._socket.settimeout(self._patience_s)
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            answer = json.loads(self._line(deadline))
+        except (OSError, ValueError) as error:
+            self._socket.close()
+            raise LabBroken(f"the card at {self._path} must answer {command!r}, and did not: {error}") from error
+        if answer.get("ok") is not True:
+            raise UsageError(f"{command}: {answer.get('error')}")
+        if answer.get("id") != self._number:
+            self._socket.close()
+            raise LabBroken(f"the card must answer request {self._number}, not {answer.get('id')!r}")
+        return answer["result"]
+
+    def _line(self, deadline: Deadline) -> bytes:
+        """Return the next line that comes, without its end. Raises OSError when none does."""
+        parts = [self._rest]
+        while b"\n" not in parts[-1]:
+            if deadline.passed:
+                raise TimeoutError(f"no answer within {deadline.seconds:g} s")
+            self._socket.settimeout(max(0.001, deadline.remaining))
+            data = self._socket.recv(READ_SIZE)
+            if not data:
+                raise ConnectionResetError("the card hung up")
+            parts.append(data)
+        line, _, self._rest = b"".join(parts).partition(b"\n")
+        return line
+
+    # -- looking --------------------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the card says of itself: nic, wire with its counters, interrupt mode, device time."""
+        described: dict[str, Any] = self.call("describe")
+        return described
+
+    def wire_counts(self) -> dict[str, int]:
+        """Return the frames that the card's wire emitted, received, dropped and found malformed."""
+        wire = self.describe()["wire"]
+        return {name: wire[name] for name in ("emitted", "arrived", "dropped", "malformed")}
+
+    def now_ns(self) -> int:
+        """Return the device clock."""
+        return int(self.describe()["now_ns"])
+
+    def registers(self, *names: str) -> dict[str, int]:
+        """Return the values of registers ``names`` (all without any), looked at without side effects."""
+        values: dict[str, int] = self.call("registers", names=list(names) or None)
+        return values
+
+    def register(self, name: str, index: int | None = None) -> int:
+        """Return one register without side effects: ``register("CTRL")``, ``register("RDT", 3)``."""
+        full = name if index is None else f"{name}[{index}]"
+        return self.registers(full)[full]
+
+    def read_register(self, offset: int) -> int:
+        """Read BAR 0 at ``offset`` as the guest would, with all side effects."""
+        return int(self.call("read_register", offset=offset))
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write ``value`` to BAR 0 at ``offset`` as the guest would."""
+        self.call("write_register", offset=offset, value=value)
+
+    def ring(self, direction: str, queue: int) -> dict[str, Any]:
+        """Return the state of a ring; ``direction`` is rx or tx, as the card sees it."""
+        state: dict[str, Any] = self.call("ring", direction=direction, queue=queue)
+        return state
+
+    def statistics(self) -> dict[str, int]:
+        """Return the statistics registers by name, without clearing them."""
+        values: dict[str, int] = self.call("statistics")
+        return values
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events of each kind there were since the card started."""
+        values: dict[str, int] = self.call("counts")
+        return values
+
+    def recording(self, *kinds: str) -> Recording:
+        """Return a context in which events of ``kinds`` are kept (without any: every kind the card keeps).
+
+        ``with card.recording("InterruptSent") as seen: …`` and then ``seen.all()``.
+        """
+        return Recording(self.call, kinds)
+
+    def last_events(self, count: int = 1000) -> list[Seen]:
+        """Return about the newest ``count`` kept events: what a failure report shows."""
+        newest = self.call("events", limit=0)["next"]
+        found, at = [], max(0, newest - count)
+        while at < newest:
+            answer = self.call("events", since=at, limit=newest - at)
+            found += [Seen.of(event) for event in answer["events"]]
+            at = answer["next"]
+        return found
+
+    # -- turning --------------------------------------------------------------------------------------
+
+    def link_down(self) -> None:
+        """Pull the cable (F13)."""
+        self.call("link", state="down")
+
+    def link_up(self, *speeds: int, pause: bool = True, full_duplex: bool = True) -> None:
+        """Plug the cable into a partner that offers ``speeds`` in Mb/s (without any: 10, 100, 1000)."""
+        self.call("link", state="up", speeds=list(speeds) or None, pause=pause, full_duplex=full_duplex)
+
+    def rate(self, mbps: int | str) -> None:
+        """Pace transmission at ``mbps``, at the link's speed ("auto") or not at all ("unlimited")."""
+        self.call("rate", mbps=mbps)
+
+    def inject(self, *frames: bytes) -> None:
+        """Let ``frames`` arrive as if from the wire, past the wire itself."""
+        self.call("inject", frames=[frame.hex() for frame in frames])
+
+    def reset(self, kind: str = "power-on") -> None:
+        """Reset the card under the guest; ``kind`` is power-on, function-level or lost-client."""
+        self.call("reset", kind=kind)
+
+    # -- misbehaving ----------------------------------------------------------------------------------
+
+    def fault(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+        """Run fault command ``name`` (F1–F22 in docs/control.md)."""
+        answer: dict[str, Any] = self.call("fault", name=name, **arguments)
+        return answer
+
+    def faults(self) -> dict[str, Any]:
+        """Return the faults in force; empty for a healthy card."""
+        answer: dict[str, Any] = self.call("faults")
+        return answer
+
+    def heal(self) -> None:
+        """End every fault and release all that was held."""
+        self.fault("clear")
+
+    def hold_interrupts(self, vector: int) -> None:
+        """Keep the messages of ``vector`` back (F1)."""
+        self.fault("hold_interrupts", vector=vector)
+
+    def release_interrupts(self, vector: int) -> None:
+        """Let ``vector`` go; a pending message is sent at once (F1)."""
+        self.fault("release_interrupts", vector=vector)
+
+    def withhold_completions(self, queue: int) -> None:
+        """Send the frames of transmit queue ``queue`` without writing DD back (F6)."""
+        self.fault("withhold_completions", queue=queue)
+
+    def release_completions(self, queue: int, count: int | None = None) -> int:
+        """Write back the oldest ``count`` withheld packets (None: all, and withhold no more), return how many (F6)."""
+        return int(self.fault("release_completions", queue=queue, count=count).get("released", 0))
