@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tracefs in the guest: a private trace instance per session, read as typed records, gone at the end."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import LabBroken, UsageError
+from harness.guest.ringbuffer import Decoder, EventFormat, Record, parse_comms, parse_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from harness.guest.agent import Agent
+    from harness.guest.probes import Probe
+
+ROOT = "/sys/kernel/tracing"
+FUNCTION = "ftrace:function"
+READ_BYTES = 1 << 20
+ENTRY_SLACK = 16
+
+
+class TraceLostError(LabBroken):
+    """The ring buffer overran: what is missing makes the run worthless (give the session a larger buffer)."""
+
+
+class Session:
+    """One recording. ``records`` holds everything read so far, in order of time."""
+
+    def __init__(self, agent: Agent, instance: str, formats: Mapping[int, EventFormat], cpus: int) -> None:
+        self._agent = agent
+        self._instance = instance
+        self._formats = formats
+        self._cpus = cpus
+        self._symbols: dict[int, str] = {}
+        self.records: list[Record] = []
+
+    def path(self, name: str) -> str:
+        """Return the path of a file of this instance."""
+        return f"{self._instance}/{name}"
+
+    def resolve(self, symbols: Mapping[str, int]) -> None:
+        """Learn the addresses of traced functions, so that function records carry names."""
+        self._symbols = {address: name for name, address in symbols.items()}
+
+    def stop(self) -> None:
+        """Stop recording."""
+        self._agent.write(self.path("tracing_on"), "0")
+
+    def resume(self) -> None:
+        """Go on recording."""
+        self._agent.write(self.path("tracing_on"), "1")
+
+    def mark(self, text: str) -> None:
+        """Put a marker into the recording (it costs an event, and shows in no record)."""
+        self._agent.write(self.path("trace_marker"), text)
+
+    def read(self) -> list[Record]:
+        """Take what has been recorded since the last read; also kept in ``records``. Raises TraceLostError."""
+        paths = [self.path(f"per_cpu/cpu{cpu}/trace_pipe_raw") for cpu in range(self._cpus)]
+        comms = parse_comms(self._agent.read(self.path("saved_cmdlines")))
+        decoder = Decoder(self._formats, comms)
+        streams = []
+        for cpu, path in enumerate(paths):
+            data = self._drain(path)
+            streams.append(list(decoder.pages(cpu, data)))
+        self._check_lost(decoder.lost)
+        fresh = [self._named(record) for record in heapq.merge(*streams, key=lambda record: record.t)]
+        self.records.extend(fresh)
+        return fresh
+
+    def _drain(self, path: str) -> bytes:
+        pieces = []
+        while True:
+            (text,) = self._agent.call("read_ready", paths=[path], most=READ_BYTES)
+            if not text:
+                return b"".join(pieces)
+            pieces.append(base64.b64decode(text))
+
+    def _check_lost(self, missed: int) -> None:
+        stats = self._agent.read_many([self.path(f"per_cpu/cpu{cpu}/stats") for cpu in range(self._cpus)])
+        for cpu, content in enumerate(stats):
+            numbers = parse_stats(content or "")
+            gone = {name: numbers.get(name, 0) for name in ("overrun", "commit overrun", "dropped events")}
+            if missed or any(gone.values()):
+                raise TraceLostError(f"the trace must be whole, but CPU {cpu} lost events: {gone}, {missed} gaps")
+
+    def _named(self, record: Record) -> Record:
+        if record.name != FUNCTION:
+            return record
+        address = record.fields["ip"]
+        name = next((self._symbols[address - back] for back in range(ENTRY_SLACK) if address - back in self._symbols), "")
+        fields = {**record.fields, "function": name}
+        return Record(record.name, record.cpu, record.t, record.pid, record.comm, record.flags, fields)
+
+    def named(self, *names: str) -> list[Record]:
+        """Return the records of these events, by full name or by the part after the colon."""
+        wanted = set(names)
+        return [r for r in self.records if r.name in wanted or r.name.partition(":")[2] in wanted]
+
+    def functions(self) -> list[str]:
+        """Return the names of the functions entered, in order."""
+        return [str(record["function"]) for record in self.records if record.name == FUNCTION]
+
+
+class Tracer:
+    """Makes sessions. ``cpus`` is the number of the guest's CPUs."""
+
+    def __init__(self, agent: Agent, cpus: int) -> None:
+        self._agent = agent
+        self._cpus = cpus
+        self._count = 0
+        self._functions: frozenset[str] | None = None
+
+    @contextmanager
+    def session(
+        self,
+        *events: str,
+        probes: Sequence[Probe] = (),
+        functions: Sequence[str] = (),
+        filters: Mapping[str, str] | None = None,
+        buffer_kb: int = 4096,
+        clock: str = "mono",
+        triggers: Mapping[str, str] | None = None,
+    ) -> Iterator[Session]:
+        """Record tracepoints (``napi:napi_poll``), probes and function entries until the end of the block.
+
+        ``buffer_kb`` is per CPU. At the end recording stops, everything is read into ``records``, and instance and
+        probes go away. Raises TraceLostError if events were lost, UsageError for names the kernel does not know.
+        """
+        self._count += 1
+        instance = f"{ROOT}/instances/hilnic{self._count}"
+        with ExitStack() as undo:
+            self._agent.call("mkdir", path=instance)
+            undo.callback(self._remove, instance)
+            self._agent.write_many(
+                [
+                    (f"{instance}/trace_clock", clock),
+                    (f"{instance}/buffer_size_kb", str(buffer_kb)),
+                    (f"{instance}/tracing_on", "0"),
+                    (f"{ROOT}/saved_cmdlines_size", "1024"),
+                ]
+            )
+            for probe in probes:
+                self._define(probe)
+                undo.callback(self._agent.write, f"{ROOT}/dynamic_events", probe.removal)
+            names = [*events, *(probe.event for probe in probes)]
+            session = Session(self._agent, instance, self._formats(instance, names, with_functions=bool(functions)), self._cpus)
+            undo.callback(self._quiet, instance)
+            for name, condition in (filters or {}).items():
+                self._agent.write(f"{instance}/events/{name.replace(':', '/')}/filter", condition)
+            for name, trigger in (triggers or {}).items():
+                self._agent.write(f"{instance}/events/{name.replace(':', '/')}/trigger", trigger)
+            if functions:
+                self._trace_functions(instance, functions)
+                session.resolve(self._agent.call("symbols", names=list(functions)))
+            self._agent.write_many([(f"{instance}/events/{name.replace(':', '/')}/enable", "1") for name in names])
+            session.resume()
+            yield session
+            session.stop()
+            session.read()
+
+    def _define(self, probe: Probe) -> None:
+        try:
+            self._agent.write(f"{ROOT}/dynamic_events", probe.definition)
+        except LabBroken as error:
+            log = self._agent.read(f"{ROOT}/error_log")[-400:]
+            raise UsageError(f"the kernel must accept the probe {probe.definition!r}: {error}; it says: {log}") from error
+
+    def _formats(self, instance: str, names: Sequence[str], *, with_functions: bool) -> dict[int, EventFormat]:
+        wanted = [*names, *((FUNCTION,) if with_functions else ())]
+        roots = [ROOT if name == FUNCTION else instance for name in wanted]
+        paths = [f"{root}/events/{name.replace(':', '/')}/format" for root, name in zip(roots, wanted, strict=True)]
+        formats = {}
+        for name, content in zip(wanted, self._agent.read_many(paths), strict=True):
+            if content is None:
+                raise UsageError(f"an event must be known to the guest's kernel, not {name!r}")
+            known = parse_format(name, content)
+            formats[known.number] = known
+        return formats
+
+    def _trace_functions(self, instance: str, functions: Sequence[str]) -> None:
+        for name in functions:
+            try:
+                self._agent.write(f"{instance}/set_ftrace_filter", name)
+            except LabBroken as error:
+                raise UsageError(f"a traced function must be known to ftrace, not {name!r}") from error
+        self._agent.write(f"{instance}/current_tracer", "function")
+
+    def _quiet(self, instance: str) -> None:
+        with suppress(LabBroken):
+            self._agent.write_many([(f"{instance}/current_tracer", "nop"), (f"{instance}/events/enable", "0")])
+
+    def _remove(self, instance: str) -> None:
+        self._agent.call("rmdir", path=instance)
+
+    def traceable(self, name: str) -> bool:
+        """Whether ftrace can hook a function."""
+        if self._functions is None:
+            content = self._agent.read(f"{ROOT}/available_filter_functions")
+            self._functions = frozenset(line.split(" ", 1)[0] for line in content.splitlines())
+        return name in self._functions
+
+
+def parse_stats(content: str) -> dict[str, Any]:
+    """Return a per_cpu stats file as numbers."""
+    pairs = (line.split(":", 1) for line in content.splitlines() if ":" in line)
+    return {name.strip(): float(value) if "." in value else int(value) for name, value in pairs}
