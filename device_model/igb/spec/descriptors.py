@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from device_model.declare import Descriptor, qword
 
 
@@ -75,7 +77,9 @@ class RxLegacy(Descriptor, size=16, section="7.1.4"):
 
 
 class TxContext(Descriptor, size=16, section="7.2.2"):
-    """Advanced transmit context: header lengths, VLAN tag, MSS. ``dtyp`` is 2."""
+    """Advanced transmit context: header lengths, VLAN tag, MSS. ``dtyp`` must be DTYP."""
+
+    DTYP: ClassVar[int] = 2
 
     iplen = qword(0, 8, 0)
     maclen = qword(0, 15, 9)
@@ -90,11 +94,13 @@ class TxContext(Descriptor, size=16, section="7.2.2"):
 
 
 class TxData(Descriptor, size=16, section="7.2.2"):
-    """Advanced transmit data: one buffer of a packet. ``dtyp`` is 3; the device sets ``dd``."""
+    """Advanced transmit data: one buffer of a packet. ``dtyp`` must be DTYP; the device sets ``dd``."""
+
+    DTYP: ClassVar[int] = 3
 
     address = qword(0, 63, 0)
     dtalen = qword(1, 15, 0)
-    mac_ts = qword(1, 19, 19)
+    mac_tstamp = qword(1, 19, 19)
     dtyp = qword(1, 23, 20)
     eop = qword(1, 24, 24)
     ifcs = qword(1, 25, 25)
