@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command ``hilnic``: run the checks, read the claims, try the mutants, regenerate the pages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from harness import claims, docs, run
+from harness.errors import UsageError, WorldError
+from harness.report import terminal
+from harness.report.results import ExitStatus
+from harness.spec import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.spec.catalogue import Catalogue, Claim
+
+EPILOGUE = """\
+exit status:
+  0  every must-claim (P0) of the run holds
+  1  a must-claim is broken, or has neither a check nor a waiver
+  2  the command is wrong
+  3  the machine lacks something or the lab broke, so that a must-claim could not be judged
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one line for an error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with 2."""
+        self.exit(ExitStatus.USAGE.value, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Standard output as the progress needs it."""
+
+    is_tty: bool
+
+    def line(self, text: str) -> None:
+        """Write one whole line."""
+        print(text, flush=True)
+
+    def rewrite(self, text: str) -> None:
+        """Replace the line at the cursor."""
+        print(f"\r\x1b[2K{text}", end="", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: ExitStatus = arguments.command(arguments)
+    except UsageError as error:
+        print(f"hilnic: error: {error}", file=sys.stderr)
+        return ExitStatus.USAGE.value
+    except WorldError as error:
+        print(f"hilnic: error: {error}", file=sys.stderr)
+        return ExitStatus.LACKS.value
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has left, and Python would complain again at exit
+        return ExitStatus.HOLDS.value
+    return status.value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = Parser(
+        prog="hilnic",
+        description="A NIC made of a Python process, a guest with its own driver, and checks of what the guest does.",
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(required=True, metavar="VERB", parser_class=Parser)
+
+    runs = verbs.add_parser(
+        "run",
+        help="boot a guest on the card and check the claims",
+        description="Boot a guest on the card, check the claims and write the report.",
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    runs.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks whose name matches, as in pytest")
+    runs.add_argument("--claims", default="", metavar="IDS", help="only checks of these claims, such as RSS-03,NAPI-02")
+    runs.add_argument("--report", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s")
+    runs.add_argument("--card-patch", default="", metavar="FILE:FUNC", help="a deliberate fault for the card to load")
+    _lab_options(runs)
+    runs.set_defaults(command=_run)
+
+    lists = verbs.add_parser("claims", help="list the claims", description="List the claims and where each stands.")
+    lists.add_argument("--area", default="", help="only this area, such as RSS")
+    lists.add_argument("--json", action="store_true", help="as JSON, with every field")
+    lists.set_defaults(command=_claims)
+
+    explains = verbs.add_parser("explain", help="explain one claim", description="Print one claim in full.")
+    explains.add_argument("claim", metavar="ID", help="such as RSS-03")
+    explains.set_defaults(command=_explain)
+
+    mutates = verbs.add_parser(
+        "mutants",
+        help="prove that the checks can fail",
+        description="For each claim load a deliberate fault into the card and expect the claim's check to go red.",
+    )
+    mutates.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only claims or faults that contain it")
+    mutates.add_argument("--table", type=Path, default=Path("tests/mutants.py"), metavar="FILE", help="default: %(default)s")
+    mutates.add_argument("--report", type=Path, default=Path("build/mutants"), metavar="DIR", help="default: %(default)s")
+    _lab_options(mutates)
+    mutates.set_defaults(command=_mutants)
+
+    writes = verbs.add_parser("docs", help="regenerate the generated pages", description="Regenerate docs/claims.md.")
+    writes.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is stale")
+    writes.set_defaults(command=_docs)
+    return top
+
+
+def _lab_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--kernel", default="", metavar="PACKAGE", help="Debian kernel package of the guest")
+    verb.add_argument("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="default: kvm where a guest runs in it")
+    verb.add_argument("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest (default: %(default)s)")
+
+
+def _run(arguments: argparse.Namespace) -> ExitStatus:
+    request = run.RunRequest(
+        report=arguments.report.absolute(),
+        expression=arguments.expression,
+        claim_ids=",".join(claim.id for claim in _chosen(arguments.claims)),
+        accelerator=arguments.accel,
+        kernel=arguments.kernel,
+        smp=arguments.smp,
+        card_patch=arguments.card_patch,
+    )
+    return run.run(request)
+
+
+def _chosen(text: str) -> list[Claim]:
+    book = catalogue.load()
+    return [book.get(part.strip().upper()) for part in text.split(",") if part.strip()]
+
+
+def _claims(arguments: argparse.Namespace) -> ExitStatus:
+    book = catalogue.load()
+    chapters = (book.chapter(arguments.area),) if arguments.area else book.chapters
+    cited = _cited(book)
+    if arguments.json:
+        print(json.dumps([_as_json(claim, cited) for chapter in chapters for claim in chapter.claims], indent=1))
+        return ExitStatus.HOLDS
+    for chapter in chapters:
+        print(f"{chapter.area}  {chapter.title}")
+        for claim in chapter.claims:
+            state = claims.state_of(claim, checked=claim.id in cited).value
+            print(f"  {claim.id:8} {claim.priority.value}  {state:12} {claim.title}")
+    shown = [claim for chapter in chapters for claim in chapter.claims]
+    must = [claim for claim in shown if claim.priority.value == "P0"]
+    checked = sum(claim.id in cited for claim in must)
+    print(f"{len(shown)} claims, {len(must)} of them P0; {checked} P0 claims have a check")
+    return ExitStatus.HOLDS
+
+
+def _cited(book: Catalogue) -> dict[str, list[str]]:
+    cited: dict[str, list[str]] = {}
+    for citation in claims.citations([run.CHECKS]):
+        cited.setdefault(citation.claim_id, []).append(f"{citation.path.name}::{citation.check}")
+    unknown = claims.unknown_ids(book, cited)
+    if unknown:
+        raise UsageError(unknown[0])
+    return cited
+
+
+def _as_json(claim: Claim, cited: dict[str, list[str]]) -> dict[str, object]:
+    return {
+        "id": claim.id,
+        "priority": claim.priority.value,
+        "state": claims.state_of(claim, checked=claim.id in cited).value,
+        "title": claim.title,
+        "statement": claim.statement,
+        "source": claim.source,
+        "guest_witness": claim.guest_witness,
+        "device_witness": claim.device_witness,
+        "fault": claim.fault,
+        "kernels": claim.kernels.text,
+        "waived": claim.waived,
+        "checks": cited.get(claim.id, []),
+    }
+
+
+def _explain(arguments: argparse.Namespace) -> ExitStatus:
+    book = catalogue.load()
+    claim = book.get(arguments.claim.upper())
+    facts = _as_json(claim, _cited(book))
+    print(f"{claim.id} ({claim.priority.value}, {facts['state']})  {claim.title}\n")
+    print(textwrap.fill(claim.statement, 100))
+    print()
+    labels = {
+        "source": "Source", "guest_witness": "Guest", "device_witness": "Device", "fault": "Turns it red",
+        "kernels": "Kernels", "waived": "Waived",
+    }  # fmt: skip
+    for key, label in labels.items():
+        if facts[key]:
+            print(textwrap.fill(f"{label + ':':14}{facts[key]}", 100, subsequent_indent=" " * 14))
+    for check in _cited(book).get(claim.id, []):
+        print(f"{'Check:':14}{check}")
+    return ExitStatus.HOLDS
+
+
+def _mutants(arguments: argparse.Namespace) -> ExitStatus:
+    book = catalogue.load()
+    table = run.read_mutants(arguments.table)
+    for mutant in table:
+        book.get(mutant.claim_id)
+    chosen = [mutant for mutant in table if arguments.expression.lower() in f"{mutant.claim_id} {mutant.function}".lower()]
+    if not chosen:
+        raise UsageError(f"-k must match a claim or a fault of {arguments.table}, not {arguments.expression!r}")
+    options = [f"--accel={arguments.accel}", f"--smp={arguments.smp}"]
+    options += [f"--kernel={arguments.kernel}"] if arguments.kernel else []
+    progress = terminal.Progress(Console(sys.stdout.isatty()))
+
+    def attempt(mutant: run.Mutant) -> tuple[run.Fate, str]:
+        progress.start(f"{mutant.claim_id} {mutant.function}")
+        return run.try_mutant(mutant, arguments.table.absolute(), arguments.report.absolute(), options)
+
+    try:
+        fates = run.try_mutants(chosen, attempt, progress.finish)
+    finally:
+        progress.close()
+    killed = sum(fate is run.Fate.KILLED for fate in fates.values())
+    print(f"{killed} of {len(fates)} mutants killed; what each run said is in {arguments.report}")
+    have = {mutant.claim_id for mutant in table}
+    missing = [claim.id for claim in book if claim.priority.value == "P0" and not claim.waived and claim.id not in have]
+    if missing and not arguments.expression:
+        print(f"{len(missing)} must-claims have no mutant: {', '.join(missing)}")
+        return ExitStatus.BROKEN
+    return ExitStatus.HOLDS if killed == len(fates) else ExitStatus.BROKEN
+
+
+def _docs(arguments: argparse.Namespace) -> ExitStatus:
+    root = run.CHECKS.parent.parent
+    pages = [docs.Page("docs/claims.md", lambda: docs.claims_page(catalogue.load(), list(claims.citations([run.CHECKS])), root))]
+    if arguments.check:
+        old = docs.stale(root, pages)
+        for page in old:
+            print(f"{page.path} must be what hilnic docs writes, and is stale", file=sys.stderr)
+        return ExitStatus.BROKEN if old else ExitStatus.HOLDS
+    for path in docs.regenerate(root, pages):
+        print(f"wrote {path}")
+    return ExitStatus.HOLDS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
