@@ -34,14 +34,6 @@ class _Slot:
         self.on_write: WriteHook | None = None
 
 
-def _both(first: WriteHook, second: WriteHook) -> WriteHook:
-    def hook(n: int, old: int, new: int) -> None:
-        first(n, old, new)
-        second(n, old, new)
-
-    return hook
-
-
 class RegisterFile:
     """The registers of one device.
 

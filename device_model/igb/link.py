@@ -58,6 +58,10 @@ def partner_gigabit_bits(partner: LinkPartner) -> int:
     return full | (spec.PARTNER_1000_HALF if (1000, False) in offers else 0)
 
 
+def _nothing() -> None:
+    """Do nothing: nobody waits for the link."""
+
+
 class Link:
     """PHY, autonegotiation and the link bits of STATUS."""
 
@@ -79,6 +83,8 @@ class Link:
         self._timer: Timer | None = None
         self._agreed: tuple[int, bool] | None = None
         self._shown: tuple[int, bool] | None = None
+        self._transmit_off = False
+        self._came_up: Callable[[], None] = _nothing
         self.phy = Phy(regs, self.restart, raise_cause)
         regs.on_write(CTRL, self._ctrl_written)
         regs.on_write(STATUS, self._status_written)
@@ -104,6 +110,15 @@ class Link:
     def loopback(self) -> bool:
         """Frames that are sent come back instead of leaving: in the PHY, or in the MAC (RCTL.lbm 01)."""
         return self.phy.loopback or RCTL.lbm.of(self._regs.peek(RCTL)) == _MAC_LOOPBACK
+
+    def on_up(self, action: Callable[[], None]) -> None:
+        """Call ``action`` whenever the MAC gets a link."""
+        self._came_up = action
+
+    def transmit_off(self, on: bool) -> None:  # noqa: FBT001 - a level
+        """Show in STATUS.txoff that transmission is paused (or not); a reset does not end it."""
+        self._transmit_off = on
+        self._regs.poke(STATUS, STATUS.txoff.put(self._regs.peek(STATUS), int(on)))
 
     def connect(self, partner: LinkPartner | None) -> None:
         """Plug the cable into ``partner``, or pull it out (None)."""
@@ -180,6 +195,7 @@ class Link:
         if self._agreed is not None and CTRL.slu.of(regs.peek(CTRL)):
             seen = self._mac_settings(self._agreed[0], full=self._agreed[1])
         status = STATUS.lu.put(regs.peek(STATUS), int(seen is not None))
+        status = STATUS.txoff.put(status, int(self._transmit_off))
         if seen is not None:
             status = STATUS.speed.put(status, _MBPS.index(seen[0]))
             status = STATUS.fd.put(status, int(seen[1]))
@@ -192,6 +208,8 @@ class Link:
                 mbps, full = seen or (0, False)
                 self._tell(LinkChanged(self._clock.now_ns(), mbps, full))
             self._raise_cause(ICR.lsc.mask)
+        if seen is not None:
+            self._came_up()
 
     def _ctrl_written(self, _n: int, _old: int, new: int) -> None:
         if CTRL.phy_rst.of(new):

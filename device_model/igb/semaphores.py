@@ -25,6 +25,9 @@ class Semaphores:
         regs.on_read(SWSM, self._take_smbi)
         regs.on_write(CTRL, self._follow_master_disable)
 
+    def reset(self) -> None:
+        """Nothing outlives the registers: the semaphore is free after a reset."""
+
     def _take_smbi(self, _n: int) -> int:
         """Return SWSM; whoever reads smbi as 0 has taken it (Linux igb_get_hw_semaphore)."""
         value = self._regs.peek(SWSM)

@@ -100,7 +100,7 @@ class TxData(Descriptor, size=16, section="7.2.2"):
 
     address = qword(0, 63, 0)
     dtalen = qword(1, 15, 0)
-    mac_tstamp = qword(1, 19, 19)
+    mac_ts = qword(1, 19, 19)
     dtyp = qword(1, 23, 20)
     eop = qword(1, 24, 24)
     ifcs = qword(1, 25, 25)
