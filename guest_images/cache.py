@@ -31,7 +31,9 @@ def cache_root(environment: Mapping[str, str]) -> Path:
             raise UsageError(f"HILNIC_CACHE must be an absolute path, not {chosen!r}")
         return root
     xdg = environment.get("XDG_CACHE_HOME")
-    base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environment.get("HOME") or "~").expanduser() / ".cache"
+    base = (
+        Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environment.get("HOME") or "~").expanduser() / ".cache"
+    )
     return base / "hilnic"
 
 
@@ -72,9 +74,14 @@ def finished_folder(
         remove_tree(leftover)
     partial.mkdir(parents=True)
     build(partial)
-    (partial / STAMP).write_text(json.dumps(inputs, indent=1, sort_keys=True), encoding="utf-8")
+    write_stamp(partial, inputs)
     partial.rename(final)
     return final
+
+
+def write_stamp(folder: Path, inputs: Mapping[str, object]) -> None:
+    """Mark a folder as finished from these inputs."""
+    (folder / STAMP).write_text(json.dumps(inputs, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def remove_tree(folder: Path) -> None:

@@ -6,5 +6,5 @@ class UsageError(Exception):
     """An argument or a setting is wrong; the message says what it must be and what it is."""
 
 
-class EnvironmentLacks(Exception):  # noqa: N818 - the name says what happened
+class EnvironmentLacks(Exception):
     """The machine lacks something; the message names it and, where there is one, the command that supplies it."""

@@ -61,11 +61,10 @@ def one_line_sources(text: str) -> Iterator[Source]:
         entry = re.match(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<rest>\S.*)", line.partition("#")[0].strip())
         if entry is None:
             continue
-        options = dict(
-            option.split("=", 1) for option in shlex.split(entry["options"] or "") if "=" in option
-        )
-        uri, suite, *components = [*entry["rest"].split(), "", ""]
-        yield Source(uri, suite.rstrip("/"), tuple(filter(None, components)), options.get("signed-by", ""))
+        options = dict(option.split("=", 1) for option in shlex.split(entry["options"] or "") if "=" in option)
+        words: list[str] = entry["rest"].split()
+        if len(words) >= 2:
+            yield Source(words[0], words[1].rstrip("/"), tuple(words[2:]), options.get("signed-by", ""))
 
 
 def deb822_sources(text: str) -> Iterator[Source]:

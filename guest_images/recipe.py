@@ -56,7 +56,9 @@ def kernel_recipe(kernel: str = "", folder: Path = HERE) -> KernelRecipe:
     data = tomllib.loads((folder / "kernel.toml").read_text(encoding="utf-8"))
     package, _, suite = kernel.partition("/")
     if kernel and not package.startswith("linux-image-"):
-        raise UsageError(f"a kernel must be a package such as linux-image-amd64 or linux-image-amd64/SUITE, not {kernel!r}")
+        raise UsageError(
+            f"a kernel must be a package such as linux-image-amd64 or linux-image-amd64/SUITE, not {kernel!r}"
+        )
     return KernelRecipe(
         package=package or data["package"],
         suite=suite or data["suite"],

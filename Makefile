@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# One verb per target, at most two lines each; `make help` explains them.
+
+PYTHON ?= python3
+VENV := build/venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-model test-protocol test-guest mutants bench lint format docs clean distclean
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+setup: ## fetch and build all that is needed (QEMU, guest image, Python packages); nothing is installed on this machine
+	@$(PYTHON) -m harness.setup
+
+run: setup ## boot a guest on the card, run every check, write build/report (ARGS=… adds options)
+	@$(VENV) -m harness.cli run $(ARGS)
+
+test: setup ## run all tests, those with a guest too (ARGS=… adds options of pytest)
+	@$(VENV) -m pytest $(ARGS)
+
+test-model: setup ## run the tests of the device model alone (no QEMU, seconds)
+	@$(VENV) -m pytest tests/model $(ARGS)
+
+test-protocol: setup ## run the tests over the vfio-user socket (no QEMU)
+	@$(VENV) -m pytest tests/protocol $(ARGS)
+
+test-guest: setup ## run the tests with QEMU and a real driver
+	@$(VENV) -m pytest tests/guest $(ARGS)
+
+mutants: setup ## break the card on purpose, claim by claim, and expect each claim's check to fail
+	@$(VENV) -m harness.cli mutants $(ARGS)
+
+bench: setup ## measure the card against QEMU's own igb in the same guest
+	@$(VENV) -m harness.cli bench $(ARGS)
+
+lint: setup ## check style and types
+	@$(VENV) -m ruff check && $(VENV) -m ruff format --check && $(VENV) -m mypy
+
+format: setup ## rewrite the sources in the house style
+	@$(VENV) -m ruff check --fix && $(VENV) -m ruff format
+
+docs: setup ## write the generated documents anew
+	@$(VENV) -m harness.docs
+
+clean: ## remove what was built in this folder
+	rm -rf build emulator/vfu/_native*.so
+
+distclean: clean ## remove the cache too, so that the next run fetches everything again
+	@$(PYTHON) -m harness.setup --remove-cache
