@@ -4,24 +4,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from device_model.nic import Nic
+from emulator.control.card import ControlledNic
 
 if TYPE_CHECKING:
-    from device_model.nic import Nic
-    from device_model.ports import Wire
     from emulator.clock import MonotonicClock
+    from emulator.endpoint import Endpoint
     from emulator.guest_memory import GuestMemory
     from emulator.msix import GuestInterrupts
-    from emulator.endpoint import Endpoint
     from emulator.vfu.context import Context
+    from emulator.wires import WireEnd
+
+
+class HostedNic(Nic, ControlledNic, Protocol):
+    """A NIC that guests drive and testers can look into."""
 
 
 @dataclass(slots=True)
 class Card:
     """A NIC with its ports, its PCI side and its vfio-user server."""
 
-    nic: Nic
-    wire: Wire
+    nic: HostedNic
+    wire: WireEnd
     clock: MonotonicClock
     memory: GuestMemory
     interrupts: GuestInterrupts

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From options to a card with everything around it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.card import Card
+from emulator.clock import MonotonicClock
+from emulator.endpoint import Endpoint
+from emulator.errors import EnvironmentLacks, UsageError
+from emulator.families import Strapping, Surroundings
+from emulator.guest_memory import GuestMemory
+from emulator.msix import GuestInterrupts
+from emulator.pci import SIZE, ConfigSpace, expose
+from emulator.vfu.context import Context
+from emulator.vfu.device import CONFIG_REGION, IrqKind, Region
+from emulator.wires import open_wire
+from emulator.wires.capture import CaptureFile, CapturedWire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from device_model.pci import PciFunction
+    from emulator.families import Family
+    from emulator.wires import WireEnd
+
+DEFAULT_MAC = "52:54:00:82:57:60"
+NVM_MOST = 128 * 1024
+NAMED_RATES = {"auto": None, "unlimited": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What distinguishes one card process from another; the command line explains each."""
+
+    socket: Path
+    wire: str
+    irq: str = "msix"
+    msix_vectors: int | None = None
+    mac: str = DEFAULT_MAC
+    rate: str = "auto"
+    capture: Path | None = None
+    nvm: Path | None = None
+    patches: tuple[str, ...] = ()
+    log_level: int = 30
+
+
+def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
+    """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
+    mac = parse_mac(options.mac)
+    rate = parse_rate(options.rate)
+    nvm = read_nvm(options.nvm)
+    patches = [load_patch(text) for text in options.patches]
+    function = expose(family.function(mac), options.irq, options.msix_vectors)
+    space = ConfigSpace(function)
+    vectors = {
+        IrqKind.INTX: 1,
+        IrqKind.MSI: 1 if space.has("msi") else 0,
+        IrqKind.MSIX: function.msix.vectors if space.has("msix") else 0,
+    }
+    context = Context(options.socket, regions(function), vectors, options.log_level)
+    undo.callback(context.close)
+    wire: WireEnd = open_wire(options.wire)
+    if options.capture is not None:
+        try:
+            wire = CapturedWire(wire, CaptureFile(options.capture))
+        except EnvironmentLacks:
+            wire.close()
+            raise
+    undo.callback(wire.close)
+    memory = GuestMemory()
+    interrupts = GuestInterrupts(space, context.trigger)
+    clock = MonotonicClock()
+    nic = family.make(Surroundings(memory, wire, interrupts, clock), Strapping(mac, rate, nvm))
+    endpoint = Endpoint(space, nic, memory, interrupts)
+    card = Card(nic, wire, clock, memory, interrupts, context, endpoint)
+    for patch in patches:
+        patch(card)
+    context.realize(endpoint)
+    return card
+
+
+def regions(function: PciFunction) -> Iterator[Region]:
+    """Return the regions that a client may access."""
+    for bar in function.bars:
+        yield Region(bar.index, bar.size, memory=bar.kind.value != "I/O")
+    yield Region(CONFIG_REGION, SIZE, memory=False)
+
+
+def parse_mac(text: str) -> bytes:
+    """Return a unicast address written as six hexadecimal bytes with colons or dashes."""
+    parts = text.replace("-", ":").split(":")
+    try:
+        mac = bytes(int(part, 16) for part in parts if 1 <= len(part) <= 2)
+    except ValueError:
+        mac = b""
+    if len(mac) != 6 or len(parts) != 6:
+        raise UsageError(f"the MAC address must be six hexadecimal bytes as 52:54:00:82:57:60, not {text!r}")
+    if mac[0] & 1 or not any(mac):
+        raise UsageError(f"the MAC address must be unicast and not zero, not {text!r}")
+    return mac
+
+
+def parse_rate(text: str) -> int | None:
+    """Return the rate in Mb/s: None follows the link, 0 is unlimited."""
+    if text in NAMED_RATES:
+        return NAMED_RATES[text]
+    if text in ("10", "100", "1000"):
+        return int(text)
+    raise UsageError(f"the rate must be auto, 10, 100, 1000 or unlimited, not {text!r}")
+
+
+def read_nvm(path: Path | None) -> bytes | None:
+    """Return the EEPROM image in ``path``: little-endian 16-bit words."""
+    if path is None:
+        return None
+    try:
+        image = path.read_bytes()
+    except OSError as error:
+        raise EnvironmentLacks(f"the NVM image {path} must be readable, and is not: {error.strerror}") from error
+    if len(image) % 2 or not 128 <= len(image) <= NVM_MOST:
+        raise UsageError(f"the NVM image must have 64 to {NVM_MOST // 2} words of 2 bytes, not {len(image)} bytes")
+    return image
+
+
+def load_patch(text: str) -> Callable[[Card], object]:
+    """Return the function that ``FILE.py:FUNCTION`` names."""
+    file, colon, name = text.rpartition(":")
+    if not colon or not file or not name:
+        raise UsageError(f"a patch must be FILE.py:FUNCTION, not {text!r}")
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"the patch's file must exist, and {path} does not")
+    spec = importlib.util.spec_from_file_location(f"hilnic_patch_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"the patch's file must be Python, with a name that ends in .py, not {path}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"the patch {path} must be importable, and raises {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        here = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise UsageError(f"{path} must have a function {name}, and has {', '.join(here) or 'none'}")
+    return function  # type: ignore[no-any-return]
