@@ -13,9 +13,9 @@ from device_model.igb.nvm import Nvm
 from device_model.igb.receive import Receive
 from device_model.igb.semaphores import Semaphores
 from device_model.igb.snapshot import ring_snapshot
-from device_model.igb.spec import REGISTERS
+from device_model.igb.spec import REGISTERS, host_statistics, statistics
 from device_model.igb.spec.general import CTRL, FRTIMER
-from device_model.igb.spec.receive import RDH
+from device_model.igb.spec.receive import RDH, RQDPC
 from device_model.igb.spec.transmit import TDH
 from device_model.igb.statistics import Statistics
 from device_model.igb.timesync import Timesync
@@ -35,6 +35,10 @@ _CSR_BAR = 0
 _IO_BAR = 2
 _IOADDR, _IODATA = 0, 4
 _ALL_ONES = 0xFFFF_FFFF
+COUNTERS = tuple(
+    reg for reg in REGISTERS if reg is RQDPC or reg.__module__ in (statistics.__name__, host_statistics.__name__)
+)
+"""The statistics registers."""
 _NAMED_RATES = {"auto": None, "unlimited": 0}
 
 
@@ -139,7 +143,7 @@ class Igb:
 
     def statistics_snapshot(self) -> dict[str, int]:
         """Return the statistics counters without clearing them."""
-        return self.statistics.snapshot()
+        return {reg.title(n): self.regs.peek(reg, n) for reg in COUNTERS for n in range(reg.count)}
 
     # -- device_model.igb.faults.Actions -----------------------------------------------------------------
 

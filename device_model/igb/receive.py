@@ -24,12 +24,12 @@ from device_model.igb.spec.receive import (
     RDH,
     RDLEN,
     RDT,
-    RQDPC,
     RXCSUM,
     RXDCTL,
     SRRCTL,
 )
 from device_model.packet import vlan
+from device_model.packet.accept import pause_quanta
 from device_model.packet.parse import parse
 from device_model.ports import MemoryFault
 from device_model.ring import Ring
@@ -103,6 +103,7 @@ class Receive:
         self.filters.invalidate()
         for n, ring in enumerate(self.rings):
             ring.stop()
+            ring.enabled = bool(self._regs.peek(RXDCTL, n) & RXDCTL.enable.mask)
             self._ring_moved(n, 0, 0)
 
     def _ring_moved(self, n: int, _old: int, _new: int) -> None:
@@ -148,23 +149,31 @@ class Receive:
             self._drop("link", frame, 0)
             return
         frame = frame.ljust(_SHORTEST, b"\0")
+        self._statistics.arrived(frame)
         reason = self.filters.refusal(frame)
         if reason is not None:
-            self._statistics.refused(frame, reason)
-            self._drop(reason, frame, 0)
+            self._refuse(reason, frame)
             return
         parsed = parse(frame, vlan_ethertype=self.filters.vlan_ethertype)
         steering = self._steer(parsed)
         stamped = self._timesync.arrived(frame, parsed)
-        self._statistics.received(frame)
         ring = self.rings[steering.queue]
         if not self._fifo and self._room(ring, len(frame)):
+            self._statistics.received(frame)
             self._store(ring, frame, parsed, steering, stamped)
         elif self._regs.peek(SRRCTL, steering.queue) & SRRCTL.drop_en.mask and not self._room(ring, len(frame)):
-            self._regs.add(RQDPC, 1, steering.queue, RQDPC.value.limit)
+            self._statistics.received(frame)
+            self._statistics.dropped_no_descriptor(steering.queue)
             self._drop("no-descriptor", frame, steering.queue)
         else:
             self._buffer(frame, parsed, steering, stamped)
+
+    def _refuse(self, reason: str, frame: bytes) -> None:
+        if reason == "oversize":
+            self._statistics.oversize()
+        elif reason == "pause":
+            self._statistics.pause_received(xoff=pause_quanta(frame) > 0)
+        self._drop(reason, frame, 0)
 
     def _steer(self, parsed: Parsed) -> Steering:
         steering = self.filters.steer(parsed)
@@ -179,12 +188,13 @@ class Receive:
 
     def _buffer(self, frame: bytes, parsed: Parsed, steering: Steering, stamped: bool) -> None:  # noqa: FBT001
         """Keep a frame in the packet buffer until the driver posts descriptors; count what does not fit."""
-        self._statistics.no_buffer()
+        self._statistics.waited()
         if self._fifo_bytes + len(frame) > RXPBS.size.of(self._regs.peek(RXPBS)) * 1024:
-            self._statistics.missed()
+            self._statistics.dropped_no_buffer()
             self._drop("packet-buffer-full", frame, steering.queue)
             self._interrupts.raise_causes(RXO)
             return
+        self._statistics.received(frame)
         self._fifo.append((steering.queue, frame, parsed, steering, stamped))
         self._fifo_bytes += len(frame)
 
@@ -251,6 +261,7 @@ class Receive:
         self._interrupts.raise_receive(ring.queue)
         threshold = SRRCTL.rdmts.of(srrctl) * 16
         if threshold and ring.waiting() == threshold:
+            self._statistics.ring_low()
             self._interrupts.raise_causes(RXDMT0)
 
     def _write(self, ring: Ring, index: int, buffer: int, chunk: bytes, words: tuple[int, int]) -> bool:

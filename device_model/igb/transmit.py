@@ -144,6 +144,7 @@ class Transmit:
         self._finished.clear()
         for n, queue in enumerate(self.queues):
             queue.ring.stop()
+            queue.ring.enabled = bool(self._regs.peek(TXDCTL, n) & TXDCTL.enable.mask)
             queue.forget()
             self._ring_moved(n, 0, 0)
 

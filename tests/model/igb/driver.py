@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from device_model.igb.spec.descriptors import RxWriteback, TxContext, TxData
 from device_model.igb.spec.filters import VFTA
 from device_model.igb.spec.general import CTRL
 from device_model.igb.spec.interrupts import EIAC, EIAM, EIMS, GPIE, IVAR, IVAR_MISC
-from device_model.igb.spec.receive import RCTL, RDBAH, RDBAL, RDLEN, RDT, RLPML, RXDCTL, SRRCTL
+from device_model.igb.spec.receive import RCTL, RDBAH, RDBAL, RDLEN, RDT, RLPML, RXCSUM, RXDCTL, SRRCTL
 from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDLEN, TDT, TXDCTL
 
 from .world import BASE, World
+
+if TYPE_CHECKING:
+    from device_model.declare import Register
 
 RX_RING, TX_RING, RX_BUFFERS, TX_BUFFERS = BASE, BASE + 0x10000, BASE + 0x20000, BASE + 0x80000
 RX_BUFFER_SIZE = 2048
@@ -27,10 +32,10 @@ class Driver:
         self.tx_tail = [0] * queues
         self.rx_next = [0] * queues
 
-    def put(self, reg: type, value: int, n: int = 0) -> None:
+    def put(self, reg: type[Register], value: int, n: int = 0) -> None:
         self.world.write(reg.at + n * reg.stride, value)
 
-    def get(self, reg: type, n: int = 0) -> int:
+    def get(self, reg: type[Register], n: int = 0) -> int:
         return self.world.read(reg.at + n * reg.stride)
 
     def up(self) -> None:
@@ -39,6 +44,7 @@ class Driver:
         put(CTRL, self.get(CTRL) | CTRL.vme.mask | CTRL.slu.mask)
         put(RLPML, 1536)
         put(VFTA, 1)
+        put(RXCSUM, 0x2B00)
         put(TCTL, TCTL.en.mask | TCTL.psp.mask)
         put(RCTL, RCTL.en.mask | RCTL.bam.mask | RCTL.secrc.mask | RCTL.lpe.mask | RCTL.vfe.mask)
         for q in range(self.queues):
@@ -82,7 +88,7 @@ class Driver:
 
     def received(self, q: int) -> list[tuple[dict[str, int], bytes]]:
         """Return what has arrived on queue ``q``: (write-back fields, bytes in the buffer)."""
-        out = []
+        out: list[tuple[dict[str, int], bytes]] = []
         while True:
             index = self.rx_next[q]
             raw = self.world.memory.read(self.rx_ring(q) + index * 16, 16)
