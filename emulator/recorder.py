@@ -96,7 +96,7 @@ class Recorder:
             event = self._ring[at % self._capacity]
             if wanted is None or type(event) in wanted:
                 as_json = to_json(event)
-                size += FIELD_BYTES * len(as_json) + sum(len(value) for value in as_json.values() if isinstance(value, str))
+                size += FIELD_BYTES * len(as_json) + sum(len(v) for v in as_json.values() if isinstance(v, str))
                 found.append({"number": at, **as_json})
             at += 1
         return Excerpt(found, at, max(0, oldest - number))

@@ -145,7 +145,7 @@ class Peer:
     def send_flows(
         self, count: int, *, family: int = 4, protocol: str = "udp", seed: int = 1, frames_each: int = 1, size: int = 16
     ) -> list[Flow]:
-        """Send ``frames_each`` numbered frames of each of ``count`` flows to the guest, in turns, and return the flows."""
+        """Send ``frames_each`` numbered frames of each of ``count`` flows to the guest, in turns; return the flows."""
         if self.guest is None:
             raise UsageError("a peer must be made with a guest to send flows to it, not without")
         made = flows(count, self.station, self.guest, family=family, protocol=protocol, seed=seed)
