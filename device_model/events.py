@@ -173,9 +173,9 @@ class LinkChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeviceReset(Event):
-    """The device was reset; ``kind`` is software (CTRL.RST), power-on, function-level or lost-client."""
+    """The device was reset; ``how`` is software (CTRL.RST), power-on, function-level or lost-client."""
 
-    kind: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
