@@ -13,7 +13,7 @@ from guest_images.cache import file_sha256, finished_folder, remove_tree
 from guest_images.debian import Archive, Request
 from guest_images.errors import EnvironmentLacks
 from guest_images.modules import Module, ModuleTree
-from guest_images.prefix import Prefix, unpacked
+from guest_images.prefix import unpacked
 from guest_images.progress import Progress
 from guest_images.recipe import CODE_FILES, HERE, RECIPE_FILES, KernelRecipe, RootRecipe, kernel_recipe, root_recipe
 from guest_images.tree import BUSYBOX, add_kernel_modules, add_keys, root_tree
@@ -41,6 +41,16 @@ class Image:
     kernel_version: str
     command_line: str
     packages: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """An unpacked kernel package: its release, the program to boot, its modules, and the packages it came in."""
+
+    release: str
+    program: Path
+    modules: Path
+    versions: dict[str, str]
 
 
 def image(cache: Path, archive: Archive, progress: Progress, kernel: str = "") -> Image:
@@ -110,29 +120,27 @@ def damage_of(folder: Path) -> str:
 def _build(
     folder: Path, cache: Path, archive: Archive, progress: Progress, recipe: RootRecipe, wanted: KernelRecipe
 ) -> None:
-    kernel, release = _kernel(cache, archive, progress, wanted)
+    kernel = _kernel(cache, archive, progress, wanted)
     mkfs = unpacked(cache, "mkfs", archive, MKFS_REQUEST, progress)
     packages = archive.fetch(Request(recipe.packages, recipe.suite))
     work = folder / "work"
     root = work / "root"
     root.mkdir(parents=True)
-    shipped = kernel.root / "usr/lib/modules" / release
-    shipped = shipped if shipped.is_dir() else kernel.root / "lib/modules" / release
-    available = ModuleTree(shipped)
+    available = ModuleTree(kernel.modules)
     with progress.step("laying out the guest's root file system"):
         tree = root_tree(packages, recipe, HERE / "init", root)
-        add_kernel_modules(tree, release, available.chosen(wanted.root_modules), shipped)
+        add_kernel_modules(tree, kernel.release, available.chosen(wanted.root_modules), kernel.modules)
         add_keys(tree, folder / "ssh_key")
         (folder / "ssh_host_key.pub").write_bytes((root / "etc/ssh/ssh_host_ed25519_key.pub").read_bytes())
     with progress.step("writing the guest image"):
-        (folder / "vmlinuz").write_bytes((kernel.root / f"boot/vmlinuz-{release}").read_bytes())
+        (folder / "vmlinuz").write_bytes(kernel.program.read_bytes())
         needed = available.in_load_order(wanted.initramfs_modules)
         (folder / "initrd").write_bytes(_initramfs((root / BUSYBOX).read_bytes(), needed))
         mkfs.run("usr/bin/mkfs.erofs", "--quiet", "--all-root", "-T0", str(folder / "root.erofs"), str(root))
     remove_tree(work)
-    packaged = next(version for name, version in kernel.versions.items() if release in name)
+    packaged = next(version for name, version in kernel.versions.items() if kernel.release in name)
     facts = {
-        "kernel_release": release,
+        "kernel_release": kernel.release,
         "kernel_version": packaged,
         "command_line": wanted.command_line,
         "packages": {**tree.versions, **kernel.versions},
@@ -141,14 +149,20 @@ def _build(
     (folder / MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def _kernel(cache: Path, archive: Archive, progress: Progress, wanted: KernelRecipe) -> tuple[Prefix, str]:
-    """Return the unpacked kernel and its release, for example 6.12.107+deb13-amd64."""
+def _kernel(cache: Path, archive: Archive, progress: Progress, wanted: KernelRecipe) -> Kernel:
+    """Return the unpacked kernel. Debian keeps it in /boot, and since 7.0 beside its modules."""
     request = Request((f"{wanted.package}/{wanted.suite}",), wanted.suite)
     prefix = unpacked(cache, "kernel", archive, request, progress, only=wanted.unpack)
-    releases = sorted(path.name.removeprefix("vmlinuz-") for path in (prefix.root / "boot").glob("vmlinuz-*"))
-    if len(releases) != 1:
-        raise EnvironmentLacks(f"{wanted.package} must bring exactly one kernel, not {releases}")
-    return prefix, releases[0]
+    found = [
+        Kernel(modules.name, program, modules, prefix.versions)
+        for modules in sorted([*prefix.root.glob("lib/modules/*"), *prefix.root.glob("usr/lib/modules/*")])
+        for program in (prefix.root / f"boot/vmlinuz-{modules.name}", modules / "vmlinuz")
+        if program.is_file()
+    ]
+    if len(found) != 1:
+        names = [kernel.release for kernel in found]
+        raise EnvironmentLacks(f"{wanted.package} must bring exactly one kernel with its modules, not {names}")
+    return found[0]
 
 
 def _initramfs(busybox: bytes, modules: list[Module]) -> bytes:

@@ -5,6 +5,7 @@ Nothing is installed on the host and no root is needed: packages are fetched wit
 signatures are verified by apt, and unpacked with `dpkg-deb`. apt itself continues a download that was interrupted.
 """
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from guest_images.errors import EnvironmentLacks
 from guest_images.progress import Progress, mebibytes
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-FRESH_LISTS_S = 3600.0
+FRESH_LISTS_S = 600.0
 APT_DEADLINE_S = 1800.0
 UNPACK_DEADLINE_S = 300.0
 KEY_HINT = "apt-get update && apt-get install debian-archive-keyring"
@@ -102,63 +103,67 @@ class Archive:
         self._keyring = keyring
         self._root = cache / "apt" / digest_of({"suites": [*self.suites, "+src", *self._source_suites]})
         self._archives = self._root / "cache" / "archives"
+        self._stamp = self._root / "updated"
 
     def fetch(self, request: Request) -> list[Fetched]:
-        """Fetch binary packages and all they depend on, in apt's order."""
-        self._lists()
-        try:
-            return self._fetch(request)
-        except EnvironmentLacks:
-            self._lists(max_age_s=0.0)
-            return self._fetch(request)
+        """Fetch binary packages and all they depend on, in apt's order; without network if all of them are here.
+
+        Raises EnvironmentLacks if a package is unknown or cannot be fetched.
+        """
+        arguments = ("-t", request.target_release, "install", *request.packages)
+        if self._stamp.is_file():
+            with contextlib.suppress(EnvironmentLacks):
+                known = self._resolve(self._archives, *arguments)
+                if _all_here(known):
+                    return [_fetched(path) for path, _ in known]
+        self._update()
+        wanted = self._resolve(self._archives, *arguments)
+        title = f"fetching {len(wanted)} packages ({_short(request.packages)})"
+        self._download(wanted, title, "--download-only", *arguments)
+        return [_fetched(path) for path, _ in wanted]
 
     def fetch_source(self, package: str) -> list[Path]:
         """Fetch the files of a source package, written NAME/SUITE, and return their paths."""
-        self._lists()
-        try:
-            return self._fetch_source(package)
-        except EnvironmentLacks:
-            self._lists(max_age_s=0.0)
-            return self._fetch_source(package)
-
-    def _fetch(self, request: Request) -> list[Fetched]:
-        arguments = ("-t", request.target_release, "install", *request.packages)
-        nothing_fetched = f"Dir::Cache::archives={self._root / 'none'}"
-        wanted = _uris(self._apt("-o", nothing_fetched, "--print-uris", "-qq", *arguments))
-        total = sum(size for _, size in wanted)
-        paths = [self._archives / name for name, _ in wanted]
-
-        def so_far() -> str:
-            return f"{mebibytes(_present(paths, self._archives / 'partial'))} of {mebibytes(total)}"
-
-        with self._progress.step(f"fetching {len(wanted)} packages ({_short(request.packages)})", so_far):
-            self._apt("--download-only", *arguments)
-        missing = [name for name, size in wanted if not _has_size(self._archives / name, size)]
-        if missing:
-            raise EnvironmentLacks(f"apt-get must have fetched {missing[0]} into {self._archives}, and has not")
-        return [_fetched(path) for path in paths]
-
-    def _fetch_source(self, package: str) -> list[Path]:
+        arguments = ("source", "--download-only", package)
         folder = self._root / "sources"
+        if self._stamp.is_file():
+            with contextlib.suppress(EnvironmentLacks):
+                known = self._resolve(folder, *arguments)
+                if _all_here(known):
+                    return [path for path, _ in known]
+        self._update()
         folder.mkdir(exist_ok=True)
-        wanted = _uris(self._apt("--print-uris", "-qq", "source", "--download-only", package))
-        paths = [folder / name for name, _ in wanted]
-        total = sum(size for _, size in wanted)
+        wanted = self._resolve(folder, *arguments)
+        self._download(wanted, f"fetching the source package {package}", *arguments, folder=folder)
+        return [path for path, _ in wanted]
+
+    def _resolve(self, folder: Path, *arguments: str) -> list[tuple[Path, int]]:
+        """Ask apt which files it would fetch, as if none were here; return where each goes, and its size."""
+        nothing_here = f"Dir::Cache::archives={self._root / 'none'}"
+        printed = self._apt("-o", nothing_here, "--print-uris", "-qq", *arguments)
+        return [(folder / name, size) for name, size in _uris(printed)]
+
+    def _download(
+        self, wanted: list[tuple[Path, int]], title: str, *arguments: str, folder: Path | None = None
+    ) -> None:
+        """Let apt fetch what is missing; it continues files that were interrupted."""
+        total = mebibytes(sum(size for _, size in wanted))
 
         def so_far() -> str:
-            return f"{mebibytes(_present(paths, folder / 'partial'))} of {mebibytes(total)}"
+            return f"{mebibytes(_present([path for path, _ in wanted]))} of {total}"
 
-        with self._progress.step(f"fetching the source package {package}", so_far):
-            self._apt("source", "--download-only", package, folder=folder)
-        return paths
+        with self._progress.step(title, so_far):
+            self._apt(*arguments, folder=folder)
+        missing = [path for path, size in wanted if not _has_size(path, size)]
+        if missing:
+            raise EnvironmentLacks(f"apt-get must have fetched {missing[0].name} into {missing[0].parent}, and has not")
 
-    def _lists(self, max_age_s: float = FRESH_LISTS_S) -> None:
-        """Write the configuration and update the package lists unless they are younger than `max_age_s`."""
-        stamp = self._root / "updated"
+    def _update(self) -> None:
+        """Write the configuration, and update the package lists unless they are fresh."""
         sources = self._sources()
         configured = self._root / "sources.list"
         unchanged = configured.is_file() and configured.read_text(encoding="utf-8") == sources
-        if unchanged and stamp.is_file() and 0.0 <= time.time() - stamp.stat().st_mtime < max_age_s:
+        if unchanged and self._stamp.is_file() and 0.0 <= time.time() - self._stamp.stat().st_mtime < FRESH_LISTS_S:
             return
         for folder in ("state/lists/partial", "cache/archives/partial", "log", "none/partial"):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
@@ -167,7 +172,7 @@ class Archive:
         configured.write_text(sources, encoding="utf-8")
         with self._progress.step(f"reading the package lists of {', '.join(self.suites)}"):
             self._apt("-o", "APT::Update::Error-Mode=any", "update")
-        stamp.touch()
+        self._stamp.touch()
 
     def _sources(self) -> str:
         if not self._keyring.is_file():
@@ -229,14 +234,19 @@ def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _present(paths: Sequence[Path], partial: Path) -> int:
+def _all_here(files: Sequence[tuple[Path, int]]) -> bool:
+    return bool(files) and all(_has_size(path, size) for path, size in files)
+
+
+def _present(paths: Sequence[Path]) -> int:
     """Sum what has arrived so far; a file that is renamed meanwhile counts as nothing this time."""
     total = 0
-    for path in [*paths, *(partial / path.name for path in paths)]:
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
+    for path in paths:
+        for place in (path, path.parent / "partial" / path.name):
+            try:
+                total += place.stat().st_size
+            except OSError:
+                continue
     return total
 
 
