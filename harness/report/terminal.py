@@ -114,7 +114,7 @@ def table(run: RunResult) -> Iterator[str]:
 def summary(run: RunResult, report: str) -> Iterator[str]:
     """Yield what was found, in a few lines, and where to read on."""
     yield ""
-    yield _sentence(run)
+    yield sentence(run)
     everywhere = ", ".join(f"{run.count(verdict)} {verdict.value}" for verdict in Verdict)
     todo = sum(result.state.value == "todo" for result in run.claims)
     yield f"All claims of this run: {everywhere} ({todo} of {len(run.claims)} in the catalogue are still to be checked)."
@@ -123,7 +123,8 @@ def summary(run: RunResult, report: str) -> Iterator[str]:
     yield f"Report: {report}"
 
 
-def _sentence(run: RunResult) -> str:
+def sentence(run: RunResult) -> str:
+    """Say in one sentence how the must-claims fared."""
     must = [result for result in run.claims if result.selected and is_must(result.claim)]
     held = run.count(Verdict.HELD, must_only=True)
     lead = f"{held} of {len(must)} must-claims held"
