@@ -51,7 +51,7 @@ def segment(
     ):
         return []
     header = bytes(packet[:header_len])
-    payload = bytes(packet[header_len : header_len + max(payload_len, 0)])
+    payload = bytes(packet[header_len : header_len + payload_len])
     if tcp:
         (sequence,) = _SEQUENCE.unpack_from(header, l4_offset + 4)
         flags = header[l4_offset + _FLAGS_OFFSET]

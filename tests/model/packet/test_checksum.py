@@ -118,8 +118,11 @@ def test_udp_without_checksum_is_not_checkable_over_ipv4_and_wrong_over_ipv6() -
 
 @pytest.mark.parametrize("length", [0, 7, 14])
 def test_a_udp_length_that_its_packet_cannot_hold_is_wrong(length: int) -> None:
-    datagram = bytearray(frames.udp(b"hello", *V4, (9, 10)))
+    datagram = bytearray(frames.udp(b"hello", *V4, (9, 10), with_checksum=False))
     struct.pack_into(">H", datagram, 4, length)
+    # The checksum is right for the bytes that are there: only the length is wrong.
+    right = frames.internet_checksum(frames.pseudo_header(*V4, frames.UDP, len(datagram)) + datagram)
+    struct.pack_into(">H", datagram, 6, right)
     frame = frames.ethernet(frames.ipv4(bytes(datagram), frames.UDP, *V4), 0x0800, pad_to=64)
     assert l4_checksum_ok(frame, parse(frame)) is False
 
@@ -140,6 +143,12 @@ def test_fragments_are_not_checkable(fragment: int) -> None:
 def test_other_protocols_are_not_checkable() -> None:
     for frame in (frames.arp_request(*V4), frames.ethernet(frames.ipv4(bytes(16), 1, *V4), 0x0800)):
         assert l4_checksum_ok(frame, parse(frame)) is None
+
+
+def test_a_packet_whose_addresses_a_mobility_header_replaces_is_not_checkable() -> None:
+    home = frames.ipv6_extension(frames.UDP, bytes([1, 2, 0, 0, 0xC9, 16]) + bytes(range(16)))
+    frame = frames.ethernet(frames.ipv6(home + frames.udp(b"x", *V6, (1, 2)), 60, *V6), 0x86DD)
+    assert l4_checksum_ok(frame, parse(frame)) is None
 
 
 def seeded(flow: Flow) -> bytearray:

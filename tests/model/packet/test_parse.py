@@ -12,7 +12,7 @@ from device_model.packet.parse import Parsed, parse
 from device_model.packet.toeplitz import RssFields, Toeplitz, classify, hash_input
 
 from . import frames
-from .strategies import V4, V6, Flow, damaged_frames, flows, quick
+from .strategies import SEEDS, V4, V6, Flow, damaged_frames, flows, quick
 
 L4_HEADER = {frames.TCP: 20, frames.UDP: 8, frames.SCTP: 12}
 KEY = Toeplitz(bytes(range(40)))
@@ -206,6 +206,33 @@ def test_a_frame_shorter_than_its_ethernet_header_is_nothing() -> None:
     assert parse(b"") == Parsed(bytes(6), 0, None, 0)
     parsed = parse(b"\xff\x01\x02")
     assert (parsed.destination, parsed.ethertype) == (b"\xff\x01\x02\0\0\0", 0)
+
+
+@pytest.mark.parametrize("size", range(14, 18))
+def test_a_tag_cut_short_is_not_a_tag(size: int) -> None:
+    parsed = parse(frames.ethernet(bytes(46), 0x0806, vlan=5)[:size])
+    assert (parsed.vlan_tci, parsed.ethertype, parsed.l3_offset) == (None, 0x8100, 14)
+
+
+def test_an_ipv6_header_of_another_version_is_not_ipv6() -> None:
+    frame = bytearray(frames.udp_frame(b"", *V6, (1, 2)))
+    frame[14] = 0x45
+    assert (parse(bytes(frame)).is_ipv6, parse(bytes(frame)).ethertype) == (False, 0x86DD)
+
+
+def test_mobility_headers_too_short_for_an_address_give_none() -> None:
+    routing = frames.ipv6_extension(60, bytes([2, 1, 0, 0, 0, 0]))
+    option = frames.ipv6_extension(frames.UDP, bytes([1, 0, 0xC9, 16, 0, 0]))
+    frame = frames.ethernet(frames.ipv6(routing + option + frames.udp(bytes(40), *V6, (5, 6)), 43, *V6), 0x86DD)
+    parsed = parse(frame)
+    assert (parsed.l4_protocol, parsed.ipv6_ex_addresses) == (frames.UDP, None)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_beginning_of_a_frame_is_parsed_within_its_bounds(seed: bytes) -> None:
+    for size in range(len(seed)):
+        parsed = parse(seed[:size])
+        assert parsed.l3_offset <= parsed.l4_offset <= parsed.payload_offset <= parsed.l4_end <= size
 
 
 @quick
