@@ -77,7 +77,7 @@ def accounting_problems(catalogue: Catalogue, cited: Mapping[str, Sequence[str]]
 def unknown_ids(catalogue: Catalogue, cited: Mapping[str, Sequence[str]]) -> list[str]:
     """Return a sentence for each cited id that the catalogue does not hold, with the nearest that it does."""
     return [
-        f"{checks[0]}: @claim must cite a claim of the catalogue, not {claim_id!r} (nearest: {catalogue.nearest(claim_id)})"
+        f"{checks[0]}: @claim must cite a known claim, not {claim_id!r} (nearest: {catalogue.nearest(claim_id)})"
         for claim_id, checks in cited.items()
         if claim_id not in catalogue
     ]
@@ -114,7 +114,8 @@ def _ids_below(path: Path, tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Call) and _is_claim(node.func):
             for argument in node.args:
                 if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
-                    raise UsageError(f"{path}:{node.lineno}: @claim must name its ids literally, not {ast.unparse(argument)}")
+                    where = f"{path}:{node.lineno}"
+                    raise UsageError(f"{where}: @claim must name its ids literally, not {ast.unparse(argument)}")
                 yield argument.value
 
 

@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    runs.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks whose name matches, as in pytest")
+    runs.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks that match, as in pytest")
     runs.add_argument("--claims", default="", metavar="IDS", help="only checks of these claims, such as RSS-03,NAPI-02")
     runs.add_argument("--report", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s")
     runs.add_argument("--card-patch", default="", metavar="FILE:FUNC", help="a deliberate fault for the card to load")
@@ -109,9 +109,11 @@ def parser() -> argparse.ArgumentParser:
         help="prove that the checks can fail",
         description="For each claim load a deliberate fault into the card and expect the claim's check to go red.",
     )
-    mutates.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only claims or faults that contain it")
-    mutates.add_argument("--table", type=Path, default=Path("tests/mutants.py"), metavar="FILE", help="default: %(default)s")
-    mutates.add_argument("--report", type=Path, default=Path("build/mutants"), metavar="DIR", help="default: %(default)s")
+    mutates.add_argument(
+        "-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text"
+    )
+    mutates.add_argument("--table", type=Path, default=Path("tests/mutants.py"), help="default: %(default)s")
+    mutates.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
 
@@ -123,8 +125,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _lab_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--kernel", default="", metavar="PACKAGE", help="Debian kernel package of the guest")
-    verb.add_argument("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="default: kvm where a guest runs in it")
-    verb.add_argument("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest (default: %(default)s)")
+    verb.add_argument(
+        "--accel", default="auto", choices=("auto", "tcg", "kvm"), help="default: kvm where guests run in it"
+    )
+    verb.add_argument("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest; default: %(default)s")
 
 
 def _run(arguments: argparse.Namespace) -> ExitStatus:
@@ -215,7 +219,8 @@ def _mutants(arguments: argparse.Namespace) -> ExitStatus:
     table = run.read_mutants(arguments.table)
     for mutant in table:
         book.get(mutant.claim_id)
-    chosen = [mutant for mutant in table if arguments.expression.lower() in f"{mutant.claim_id} {mutant.function}".lower()]
+    text = arguments.expression.lower()
+    chosen = [mutant for mutant in table if text in f"{mutant.claim_id} {mutant.function}".lower()]
     if not chosen:
         raise UsageError(f"-k must match a claim or a fault of {arguments.table}, not {arguments.expression!r}")
     options = [f"--accel={arguments.accel}", f"--smp={arguments.smp}"]
@@ -242,7 +247,7 @@ def _mutants(arguments: argparse.Namespace) -> ExitStatus:
 
 def _docs(arguments: argparse.Namespace) -> ExitStatus:
     root = run.CHECKS.parent.parent
-    pages = [docs.Page("docs/claims.md", lambda: docs.claims_page(catalogue.load(), list(claims.citations([run.CHECKS])), root))]
+    pages = docs.pages(root, run.CHECKS)
     if arguments.check:
         old = docs.stale(root, pages)
         for page in old:

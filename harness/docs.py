@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness import claims
 from harness.claims import State
+from harness.spec import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,11 @@ def stale(root: Path, pages: Iterable[Page]) -> list[Page]:
     ]
 
 
+def pages(root: Path, checks: Path) -> tuple[Page, ...]:
+    """Return every generated page of the repository at ``root``, whose checks lie below ``checks``."""
+    return (Page("docs/claims.md", lambda: claims_page(catalogue.load(), list(claims.citations([checks])), root)),)
+
+
 def claims_page(book: Catalogue, citations: Sequence[Citation], root: Path) -> str:
     """Return docs/claims.md: every claim with its sources, witnesses and checks."""
     cited: dict[str, list[Citation]] = {}
@@ -62,7 +68,8 @@ def _claims_lines(book: Catalogue, cited: Mapping[str, Sequence[Citation]], root
     yield ""
     yield "What the specification promises about a guest's network stack on an 82576, one falsifiable sentence a claim."
     yield "The source is `harness/spec/*.toml`; the checks are the functions that cite the claim with `@claim`."
-    yield "P0 claims must hold, or the run fails. A claim is **checked**, **waived** with a reason, **todo**, or **unaccounted**."
+    yield "P0 claims must hold, or the run fails. A claim is **checked**, **waived** with a reason,"
+    yield "**todo**, or **unaccounted**: the last makes the run fail too."
     yield ""
     yield "| Area | Chapter | Claims | P0 | Checked | P0 checked | Waived | To do |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|"

@@ -16,13 +16,13 @@ class WorldError(Exception):
     """Something outside the program is not as needed."""
 
 
-class EnvironmentLacks(WorldError):  # noqa: N818 - the name says what happened
-    """This machine lacks something; the message names the command that supplies it."""
+class EnvironmentLacks(WorldError):
+    """The machine lacks something; the message names the command that supplies it."""
 
 
-class LabBroken(WorldError):  # noqa: N818
+class LabBroken(WorldError):
     """A part of the lab (QEMU, the card, the wire) failed; no claim was judged."""
 
 
-class GuestFault(WorldError):  # noqa: N818
+class GuestFault(WorldError):
     """The guest's kernel panicked, oopsed or hung: a finding about the guest, not about the lab."""

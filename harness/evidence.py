@@ -41,9 +41,10 @@ class Evidence:
 
     def note(self, *, guest: object = None, device: object = None, what: str = "") -> None:
         """Record what the guest says and what the device saw; values must be JSON-able, ``what`` names the subject."""
-        note = {"what": what, "guest": guest, "device": device}
+        note = {"what": what or None, "guest": guest, "device": device}
+        said = {key: value for key, value in note.items() if value is not None}
         try:
-            self._notes.append(json.loads(json.dumps({key: value for key, value in note.items() if value not in ("", None)})))
+            self._notes.append(json.loads(json.dumps(said)))
         except (TypeError, ValueError) as error:
             raise UsageError(f"a note must hold what JSON can hold: {error}") from error
 

@@ -17,7 +17,7 @@ import platform
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -86,7 +86,8 @@ class Run:
         """Judge by the claims of ``book``; with ``accounts``, claims without a check make the run red."""
         self.options = options
         self.book = book
-        self.facts: dict[str, Any] = {"host": f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}"}
+        host = f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}"
+        self.facts: dict[str, Any] = {"host": host}
         self.progress: terminal.Progress | None = None
         self.cited: dict[str, list[str]] = {}
         self.selected: frozenset[str] = frozenset()
@@ -116,9 +117,7 @@ class Run:
         order = (Outcome.PASSED, Outcome.SKIPPED, Outcome.LAB_BROKEN, Outcome.FAILED)
         before = self._checks.get(check.nodeid)
         if before is not None and order.index(before.outcome) > order.index(check.outcome):
-            check = CheckResult(
-                check.nodeid, before.outcome, check.seconds, check.claim_ids, before.reason, check.evidence, check.artefacts
-            )
+            check = replace(check, outcome=before.outcome, reason=before.reason)
         self._checks[check.nodeid] = check
 
     def result(self) -> results.RunResult:
@@ -139,9 +138,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what ``hilnic run`` passes on."""
     group = parser.getgroup("hilnic", "checks of claims about a guest's network stack")
     group.addoption("--claims", default="", metavar="IDS", help="run only checks of these claims, comma-separated")
-    group.addoption("--claim-accounts", action="store_true", help="claims with neither check nor waiver make the run red")
+    group.addoption("--claim-accounts", action="store_true", help="claims without an account make the run red")
     group.addoption("--report-dir", default="build/report", metavar="DIR", help="where the report goes")
-    group.addoption("--spec-dir", default=str(catalogue.SPEC_DIRECTORY), metavar="DIR", help="where the claims are read")
+    group.addoption("--spec-dir", default=str(catalogue.SPEC_DIRECTORY), metavar="DIR", help="where the claims are")
     group.addoption("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="accelerator of the guest")
     group.addoption("--kernel", default="", metavar="PACKAGE", help="Debian kernel package of the guest")
     group.addoption("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest")
@@ -166,7 +165,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         book = catalogue.load(Path(config.getoption("--spec-dir")))
         run = Run(options, book, accounts=config.getoption("--claim-accounts"))
-        run.wanted = frozenset(book.get(part.strip()).id for part in config.getoption("--claims").split(",") if part.strip())
+        parts = [part.strip() for part in config.getoption("--claims").split(",")]
+        run.wanted = frozenset(book.get(part).id for part in parts if part)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run
@@ -254,11 +254,12 @@ def pytest_runtest_makereport(
     outcome, reason = Outcome.PASSED, ""
     if report.skipped:
         outcome = Outcome.SKIPPED
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", ""))
+        words = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", ""))
+        reason = words.removeprefix("Skipped: ")
     elif report.failed:
         error = call.excinfo.value if call.excinfo is not None else None
         outcome = Outcome.LAB_BROKEN if isinstance(error, (EnvironmentLacks, LabBroken)) else Outcome.FAILED
-        reason = str(call.excinfo.exconly(tryshort=True)) if call.excinfo is not None else "unknown"
+        reason = _reason(call)
         evidence.collect_failure()
         if outcome is Outcome.LAB_BROKEN:
             report.longrepr = reason  # the same for every check of the lab: a traceback each would bury the sentence
@@ -269,6 +270,14 @@ def pytest_runtest_makereport(
     ids = claim_ids_of(item)
     run.add(CheckResult(item.nodeid, outcome, seconds, ids, reason, evidence.notes, evidence.artefacts))
     return report
+
+
+def _reason(call: pytest.CallInfo[None]) -> str:
+    """Return why a check failed: the assertion's words, or the error's name without its module."""
+    assert call.excinfo is not None
+    text = str(call.excinfo.exconly(tryshort=True))
+    name = call.excinfo.type.__name__
+    return name + text.partition(name)[2] if text.partition(":")[0].endswith(f".{name}") else text
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:

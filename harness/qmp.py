@@ -85,6 +85,9 @@ class Monitor:
             await self._client.runstate_changed()
 
     def _run(self, work: Coroutine[Any, Any, T], deadline: Deadline, what: str) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise LabBroken(f"{what} must be asked while QEMU's monitor is open, and it is closed")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(deadline.remaining)

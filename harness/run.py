@@ -97,7 +97,7 @@ def run(request: RunRequest) -> ExitStatus:
 
 
 def read_mutants(path: Path) -> tuple[Mutant, ...]:
-    """Read the literal dict ``MUTANTS`` of ``path`` (claim id to the name of a function in the file), importing nothing."""
+    """Read the literal dict ``MUTANTS`` of ``path``: claim id to the name of a function there. Nothing is imported."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
@@ -112,7 +112,8 @@ def read_mutants(path: Path) -> tuple[Mutant, ...]:
             raise UsageError(f"{path}: a key of MUTANTS must be a claim id, not {ast.unparse(key) if key else '**'}")
         name = value.value if isinstance(value, ast.Constant) else getattr(value, "id", None)
         if not isinstance(name, str) or name not in functions:
-            raise UsageError(f"{path}: MUTANTS[{key.value!r}] must name a function of the file, not {ast.unparse(value)}")
+            entry = f"MUTANTS[{key.value!r}]"
+            raise UsageError(f"{path}: {entry} must name a function of the file, not {ast.unparse(value)}")
         mutants.append(Mutant(key.value, name))
     return tuple(mutants)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 CALL_S = 20.0
+LARGE_FILE_S = 120.0
 HELLO_EVERY_S = 0.25
 
 
@@ -131,11 +132,11 @@ class Agent:
             raise LabBroken(f"the guest must take {call}, but its port is closed: {error.strerror}") from error
         return Pending(call, future, self._check)
 
-    def call(self, name: str, *, seconds: float = CALL_S, cpus: Sequence[int] = (), **args: object) -> Any:  # noqa: ANN401
-        """Do one request and return its value."""
+    def call(self, name: str, *, within_s: float = CALL_S, cpus: Sequence[int] = (), **args: object) -> Any:  # noqa: ANN401
+        """Do one request and return its value; in a thread of its own if pinned to ``cpus``."""
         if cpus:
-            return self.start(name, cpus=cpus, **args).result(seconds)
-        return self._send(name, args, {}).result(seconds)
+            return self.start(name, cpus=cpus, **args).result(within_s)
+        return self._send(name, args, {}).result(within_s)
 
     def wait_ready(self, deadline: Deadline) -> dict[str, Any]:
         """Greet the agent until it answers to this greeting; return what it says of itself."""
@@ -163,7 +164,7 @@ class Agent:
 
     def read_bytes(self, path: str) -> bytes:
         """Return a file as bytes."""
-        return base64.b64decode(self.call("read", path=path, binary=True))
+        return base64.b64decode(self.call("read", within_s=LARGE_FILE_S, path=path, binary=True))
 
     def read_many(self, paths: Sequence[str]) -> list[str | None]:
         """Return files as text, None for each that cannot be read."""

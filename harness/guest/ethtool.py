@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.guest.netif import Feature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +39,14 @@ class Rings:
 
     rx: int
     tx: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """An offload switch of ``ethtool -k``."""
+
+    on: bool
+    fixed: bool
 
 
 class Settings:

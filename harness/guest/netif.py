@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.deadline import Deadline, wait_until
 from harness.errors import GuestFault
+from harness.guest.ethtool import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,22 +71,18 @@ class Bql:
     stall_max: int
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """An offload switch of ``ethtool -k``."""
-
-    on: bool
-    fixed: bool
-
-
 class NetIf:
-    """One interface by name. Methods that begin with ``set`` remember the former state in ``undo``."""
+    """One interface by name; ``settings`` is what ethtool changes.
+
+    Methods that begin with ``set`` remember the former state in ``undo``.
+    """
 
     def __init__(self, name: str, agent: Agent, proc: Proc, undo: Undo) -> None:
         self.name = name
         self._agent = agent
         self._proc = proc
         self._undo = undo
+        self.settings = Settings(self, agent, undo)
 
     # tools
 

@@ -47,3 +47,9 @@ ENQUEUE = Probe("f", "rps", "enq", "enqueue_to_backlog", "cpu=$arg2:s32 hash=skb
 LIST = Probe("f", "n", "list", "netif_receive_skb_list_internal")
 TIMEOUT = Probe("f", "ig", "timeout", "igb_tx_timeout", "queue=txqueue:u32")
 RESET = Probe("f", "ig", "reset", "igb_reset_task")
+
+STANDARD = (
+    *(XMIT, POLL, POLL_RETURN, MSIX, OTHER, REFILL),
+    *(COMPLETE, COMPLETE_RETURN, ENQUEUE, LIST, TIMEOUT, RESET),
+)
+"""What every snapshot has defined, so that a session only switches it on."""

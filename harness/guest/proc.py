@@ -135,10 +135,6 @@ class Proc:
         """Return the kernel log after sequence number ``since``."""
         return tuple(LogRecord(*record) for record in self._agent.call("kmsg", since=since))
 
-    def symbols(self, *names: str) -> dict[str, int]:
-        """Return kernel addresses by name."""
-        return dict(self._agent.call("symbols", names=list(names)))
-
 
 def parse_softnet(content: str) -> tuple[Softnet, ...]:
     """Return softnet_stat's lines."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ COMMAND_S = 30.0
 ATTEMPT_S = 15.0
 PAUSE_S = 0.1
 CIPHERS = ("aes128-ctr", "aes256-ctr")
+LOG_CHANNEL = "hilnic.ssh"
 KEX = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256")
 
 
@@ -85,6 +87,7 @@ class Shell:
 def connect(port: int, key: Path, check: Callable[[], None], deadline: Deadline) -> paramiko.Transport:
     """Return an authenticated transport to root at loopback ``port``, trying until the guest's sshd answers."""
     identity = paramiko.Ed25519Key.from_private_key_file(str(key))
+    logging.getLogger(LOG_CHANNEL).addHandler(logging.NullHandler())  # a refused attempt is no news: it is repeated
     pause = threading.Event()
     while True:
         try:
@@ -100,6 +103,7 @@ def attempt(port: int, identity: paramiko.PKey, deadline: Deadline) -> paramiko.
     """Make one attempt; the cheapest algorithms go first, since the guest may be emulated."""
     line = socket.create_connection(("127.0.0.1", port), timeout=max(0.1, deadline.remaining))
     transport = paramiko.Transport(line)
+    transport.set_log_channel(LOG_CHANNEL)
     transport.banner_timeout = max(0.5, deadline.remaining)
     options = transport.get_security_options()
     options.ciphers = [name for name in CIPHERS if name in options.ciphers]

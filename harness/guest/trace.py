@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from harness.guest.agent import Agent
     from harness.guest.probes import Probe
+    from harness.guest.symbols import Symbols
 
 ROOT = "/sys/kernel/tracing"
 FUNCTION = "ftrace:function"
@@ -61,7 +62,7 @@ class Session:
     def read(self) -> list[Record]:
         """Take what has been recorded since the last read; also kept in ``records``. Raises TraceLostError."""
         paths = [self.path(f"per_cpu/cpu{cpu}/trace_pipe_raw") for cpu in range(self._cpus)]
-        comms = parse_comms(self._agent.read(self.path("saved_cmdlines")))
+        comms = parse_comms(self._agent.read(f"{ROOT}/saved_cmdlines"))
         decoder = Decoder(self._formats, comms)
         streams = []
         for cpu, path in enumerate(paths):
@@ -107,13 +108,18 @@ class Session:
 
 
 class Tracer:
-    """Makes sessions. ``cpus`` is the number of the guest's CPUs."""
+    """Makes sessions. ``cpus`` is the number of the guest's CPUs.
 
-    def __init__(self, agent: Agent, cpus: int) -> None:
+    A probe is defined at its first use (some were before the snapshot) and stays, since a definition without a session
+    costs nothing and making one takes an emulated guest long.
+    """
+
+    def __init__(self, agent: Agent, cpus: int, symbols: Symbols) -> None:
         self._agent = agent
         self._cpus = cpus
+        self._symbols = symbols
         self._count = 0
-        self._functions: frozenset[str] | None = None
+        self._defined: set[str] | None = None
 
     @contextmanager
     def session(
@@ -128,8 +134,8 @@ class Tracer:
     ) -> Iterator[Session]:
         """Record tracepoints (``napi:napi_poll``), probes and function entries until the end of the block.
 
-        ``buffer_kb`` is per CPU. At the end recording stops, everything is read into ``records``, and instance and
-        probes go away. Raises TraceLostError if events were lost, UsageError for names the kernel does not know.
+        ``buffer_kb`` is per CPU. At the end recording stops, everything is read into ``records``, and the instance
+        goes away. Raises TraceLostError if events were lost, UsageError for names the kernel does not know.
         """
         self._count += 1
         instance = f"{ROOT}/instances/hilnic{self._count}"
@@ -141,12 +147,9 @@ class Tracer:
                     (f"{instance}/trace_clock", clock),
                     (f"{instance}/buffer_size_kb", str(buffer_kb)),
                     (f"{instance}/tracing_on", "0"),
-                    (f"{ROOT}/saved_cmdlines_size", "1024"),
                 ]
             )
-            for probe in probes:
-                self._define(probe)
-                undo.callback(self._agent.write, f"{ROOT}/dynamic_events", probe.removal)
+            self.define(probes)
             names = [*events, *(probe.event for probe in probes)]
             session = Session(self._agent, instance, self._formats(instance, names, with_functions=bool(functions)), self._cpus)
             undo.callback(self._quiet, instance)
@@ -156,12 +159,22 @@ class Tracer:
                 self._agent.write(f"{instance}/events/{name.replace(':', '/')}/trigger", trigger)
             if functions:
                 self._trace_functions(instance, functions)
-                session.resolve(self._agent.call("symbols", names=list(functions)))
+                session.resolve(self._symbols.addresses(functions))
             self._agent.write_many([(f"{instance}/events/{name.replace(':', '/')}/enable", "1") for name in names])
             session.resume()
             yield session
             session.stop()
             session.read()
+
+    def define(self, probes: Sequence[Probe]) -> None:
+        """Define the probes that are not yet; a name stands for one definition."""
+        if self._defined is None:
+            lines = self._agent.read(f"{ROOT}/dynamic_events").splitlines()
+            self._defined = {line.split(" ", 1)[0].partition(":")[2] for line in lines}
+        for probe in probes:
+            if f"{probe.group}/{probe.name}" not in self._defined:
+                self._define(probe)
+                self._defined.add(f"{probe.group}/{probe.name}")
 
     def _define(self, probe: Probe) -> None:
         try:
@@ -169,6 +182,12 @@ class Tracer:
         except LabBroken as error:
             log = self._agent.read(f"{ROOT}/error_log")[-400:]
             raise UsageError(f"the kernel must accept the probe {probe.definition!r}: {error}; it says: {log}") from error
+
+    def forget(self, *probes: Probe) -> None:
+        """Remove definitions: those on functions of a module must go before the module does."""
+        for probe in probes:
+            self._agent.write(f"{ROOT}/dynamic_events", probe.removal)
+        self._defined = None
 
     def _formats(self, instance: str, names: Sequence[str], *, with_functions: bool) -> dict[int, EventFormat]:
         wanted = [*names, *((FUNCTION,) if with_functions else ())]
@@ -183,11 +202,7 @@ class Tracer:
         return formats
 
     def _trace_functions(self, instance: str, functions: Sequence[str]) -> None:
-        for name in functions:
-            try:
-                self._agent.write(f"{instance}/set_ftrace_filter", name)
-            except LabBroken as error:
-                raise UsageError(f"a traced function must be known to ftrace, not {name!r}") from error
+        self._agent.call("write_lines", path=f"{instance}/set_ftrace_filter", texts=list(functions))
         self._agent.write(f"{instance}/current_tracer", "function")
 
     def _quiet(self, instance: str) -> None:
@@ -196,13 +211,6 @@ class Tracer:
 
     def _remove(self, instance: str) -> None:
         self._agent.call("rmdir", path=instance)
-
-    def traceable(self, name: str) -> bool:
-        """Whether ftrace can hook a function."""
-        if self._functions is None:
-            content = self._agent.read(f"{ROOT}/available_filter_functions")
-            self._functions = frozenset(line.split(" ", 1)[0] for line in content.splitlines())
-        return name in self._functions
 
 
 def parse_stats(content: str) -> dict[str, Any]:

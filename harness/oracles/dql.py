@@ -141,7 +141,7 @@ class Dql:
         self.prev_num_queued = num_queued
 
     def _remember_send(self, now: int) -> None:
-        """dql_queue_stall: one bit a jiffy in which something was sent, in a ring of four words."""
+        """Set the bit of this jiffy in the ring of four words (dql_queue_stall)."""
         head = now // WORD_BITS
         if head != self.history_head:
             for step in range(HISTORY_WORDS):
@@ -152,7 +152,7 @@ class Dql:
         self.history[head % HISTORY_WORDS] |= 1 << (now % WORD_BITS)
 
     def _check_stall(self, now: int) -> None:
-        """dql_check_stall: was something sent in the first half of a wait of stall_thrs or more?"""
+        """Count a wait of stall_thrs or more in whose first half something was sent (dql_check_stall)."""
         if after_eq(now, self.last_reap + self.stall_thrs):
             start = (self.history_head - HISTORY_WORDS + 1) * WORD_BITS
             start = max(start, self.last_reap + 1)

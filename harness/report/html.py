@@ -43,14 +43,18 @@ def render(run: RunResult) -> str:
         status=status,
         counts="\n".join(_counts(run)),
         problems=_problems(run.problems),
-        facts="\n".join(f"<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>" for key, value in sorted(run.facts.items())),
+        facts="\n".join(_fact(key, value) for key, value in sorted(run.facts.items())),
         areas="".join(f"<option>{escape(claims[0].claim.area)}</option>" for _, claims in chapters),
         verdicts="".join(f"<option>{verdict.value}</option>" for verdict in Verdict) + "<option>todo</option>",
         overview="\n".join(_overview(title, claims) for title, claims in chapters),
         chapters="\n".join(_chapter(title, claims) for title, claims in chapters),
         unclaimed=_unclaimed(run.unclaimed),
-        foot=escape(f"{len(run.claims)} claims, {run.seconds:.0f} s. The same as data: results.json and junit.xml beside this page."),
+        foot=f"{len(run.claims)} claims, {run.seconds:.0f} s. As data: results.json and junit.xml beside this page.",
     )
+
+
+def _fact(key: str, value: object) -> str:
+    return f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>"
 
 
 def _by_chapter(claims: Iterable[ClaimResult]) -> Iterator[tuple[str, list[ClaimResult]]]:
@@ -77,7 +81,8 @@ def _problems(problems: Sequence[str]) -> str:
 
 def _overview(title: str, claims: Sequence[ClaimResult]) -> str:
     area = claims[0].claim.area
-    numbers = [sum(_word(claim) == word for claim in claims) for word in ("held", "broken", "waived", "not run", "todo")]
+    words = ("held", "broken", "waived", "not run", "todo")
+    numbers = [sum(_word(claim) == word for claim in claims) for word in words]
     cells = "".join(f'<td class="number{"" if number else " zero"}">{number}</td>' for number in numbers)
     return f'<tr><td><a href="#{escape(area)}">{escape(area)}</a></td><td>{escape(title)}</td>{cells}</tr>'
 
@@ -97,7 +102,8 @@ def _claim(result: ClaimResult) -> str:
     claim, word = result.claim, _word(result)
     seconds = sum(check.seconds for check in result.checks)
     summary = (
-        f'<span class="verdict {_css(result.verdict.value)}">{escape(word)}</span><span class="id">{escape(claim.id)}</span>'
+        f'<span class="verdict {_css(result.verdict.value)}">{escape(word)}</span>'
+        f'<span class="id">{escape(claim.id)}</span>'
         f'<span class="priority">{claim.priority.value}</span><span class="title">{escape(claim.title)}</span>'
         f'<span class="time">{f"{seconds:.1f} s" if result.checks else ""}</span>'
     )
@@ -110,26 +116,29 @@ def _claim(result: ClaimResult) -> str:
         quiet = "" if result.verdict is Verdict.BROKEN else " quiet"
         parts.append(f'<div class="reason{quiet}"><pre>{escape(result.reason)}</pre></div>')
     parts += [
-        '<div class="pair">'
-        f"<div><h3>Guest is asked</h3><p>{_code(claim.guest_witness)}</p></div>"
-        f"<div><h3>Device is asked</h3><p>{_code(claim.device_witness)}</p></div></div>",
+        '<div class="pair">',
+        f"<div><h3>Guest is asked</h3><p>{_code(claim.guest_witness)}</p></div>",
+        f"<div><h3>Device is asked</h3><p>{_code(claim.device_witness)}</p></div>",
+        "</div>",
         f'<p class="source">Must turn it red: {_code(claim.fault)}</p>',
         *(_check(check) for check in result.checks),
     ]
     is_open = " open" if result.verdict is Verdict.BROKEN else ""
     data = f'data-area="{escape(claim.area)}" data-verdict="{escape(word)}" data-priority="{claim.priority.value}"'
     body = "\n".join(parts)
-    return f'<details class="claim" id="{escape(claim.id)}" {data}{is_open}><summary>{summary}</summary><div class="body">\n{body}\n</div></details>'
+    opening = f'<details class="claim" id="{escape(claim.id)}" {data}{is_open}><summary>{summary}</summary>'
+    return f'{opening}<div class="body">\n{body}\n</div></details>'
 
 
 def _check(check: CheckResult) -> str:
     outcome = {"passed": "held", "failed": "broken"}.get(check.outcome.value, "not-run")
     parts = [
-        f'<p><span class="verdict {outcome}">{escape(check.outcome.value)}</span> <code>{escape(check.nodeid)}</code>'
-        f' <span class="time">{check.seconds:.1f} s</span></p>'
+        f'<p><span class="verdict {outcome}">{escape(check.outcome.value)}</span>',
+        f' <code>{escape(check.nodeid)}</code> <span class="time">{check.seconds:.1f} s</span></p>',
     ]
     if check.reason:
-        parts.append(f'<div class="reason{"" if outcome == "broken" else " quiet"}"><pre>{escape(check.reason)}</pre></div>')
+        quiet = "" if outcome == "broken" else " quiet"
+        parts.append(f'<div class="reason{quiet}"><pre>{escape(check.reason)}</pre></div>')
     parts += [_note(note) for note in check.evidence]
     parts.append(_artefacts(check.artefacts))
     return f'<div class="checkrun">{"".join(parts)}</div>'
@@ -169,7 +178,7 @@ def _artefacts(artefacts: Sequence[Artefact]) -> str:
 def _unclaimed(checks: Sequence[CheckResult]) -> str:
     if not checks:
         return ""
-    return '<section><h2>Checks without a claim</h2>' + "".join(_check(check) for check in checks) + "</section>"
+    return "<section><h2>Checks without a claim</h2>" + "".join(_check(check) for check in checks) + "</section>"
 
 
 def _code(text: str) -> str:

@@ -95,9 +95,8 @@ class RunResult:
 
     def count(self, verdict: Verdict, *, must_only: bool = False) -> int:
         """Count the selected claims of this verdict, or only the P0 claims among them."""
-        return sum(
-            result.verdict is verdict and result.selected and (not must_only or is_must(result.claim)) for result in self.claims
-        )
+        counted = [result for result in self.claims if result.selected and (is_must(result.claim) or not must_only)]
+        return sum(result.verdict is verdict for result in counted)
 
     @property
     def exit_status(self) -> ExitStatus:

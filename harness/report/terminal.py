@@ -30,7 +30,7 @@ class Terminal(Protocol):
 
 
 class Progress:
-    """Says what is running: every second in place on a TTY, otherwise as plain lines at 2, 10, 30 s and then each minute."""
+    """Says what is running: every second in place on a TTY, else in plain lines at 2, 10, 30 s and then each minute."""
 
     def __init__(self, terminal: Terminal, now: Callable[[], float] = time.monotonic) -> None:
         """Write to ``terminal``; ``now`` is a clock in seconds."""
@@ -93,7 +93,7 @@ class Progress:
 
 
 def table(run: RunResult) -> Iterator[str]:
-    """Yield the lines of the final table: chapters, one line a selected claim, and why those that did not hold did not."""
+    """Yield the lines of the final table: chapters, a line for each selected claim, and why one did not hold."""
     chapter = ""
     for result in run.claims:
         if not result.selected or (result.verdict is Verdict.NOT_RUN and not result.checks):
@@ -102,7 +102,8 @@ def table(run: RunResult) -> Iterator[str]:
             chapter = result.chapter
             yield ""
             yield chapter
-        yield f"  {result.verdict.value:8}{result.claim.id:8} {result.claim.priority.value}  {result.claim.title}{_seconds(result)}"
+        claim = result.claim
+        yield f"  {result.verdict.value:8}{claim.id:8} {claim.priority.value}  {claim.title}{_seconds(result)}"
         if result.verdict in {Verdict.BROKEN, Verdict.NOT_RUN} and result.reason:
             yield f"             {_one_line(result.reason)}"
     if run.problems:
@@ -117,7 +118,7 @@ def summary(run: RunResult, report: str) -> Iterator[str]:
     yield sentence(run)
     everywhere = ", ".join(f"{run.count(verdict)} {verdict.value}" for verdict in Verdict)
     todo = sum(result.state.value == "todo" for result in run.claims)
-    yield f"All claims of this run: {everywhere} ({todo} of {len(run.claims)} in the catalogue are still to be checked)."
+    yield f"All claims of this run: {everywhere} ({todo} of the catalogue's {len(run.claims)} still have no check)."
     if run.facts:
         yield "Environment: " + "; ".join(f"{key} {_one_line(str(value))}" for key, value in sorted(run.facts.items()))
     yield f"Report: {report}"

@@ -82,7 +82,8 @@ class KernelRange:
             assert match is not None
             want = tuple(int(part) for part in match[2].split("."))
             cut = (have + (0,) * len(want))[: len(want)]
-            if not {"<": cut < want, "<=": cut <= want, ">": cut > want, ">=": cut >= want, "==": cut == want}[match[1]]:
+            sides = {"<": cut < want, "<=": cut <= want, ">": cut > want, ">=": cut >= want, "==": cut == want}
+            if not sides[match[1]]:
                 return False
         return True
 
@@ -142,7 +143,7 @@ class Catalogue:
         for claim in self:
             if claim.id == claim_id:
                 return claim
-        raise UsageError(f"a claim must be one of the catalogue's, not {claim_id!r} (nearest: {self.nearest(claim_id)})")
+        raise UsageError(f"a claim must be a known one, not {claim_id!r} (nearest: {self.nearest(claim_id)})")
 
     def nearest(self, claim_id: str) -> str:
         """Return the id most like ``claim_id``; a forgotten leading zero counts as nothing."""
@@ -170,7 +171,8 @@ def load(directory: Path = SPEC_DIRECTORY) -> Catalogue:
         chapter = read_chapter(path)
         for claim in chapter.claims:
             if claim.id in seen:
-                raise UsageError(f"{path}: an id must be unique, not {claim.id!r} again (first in {seen[claim.id].name})")
+                first = seen[claim.id].name
+                raise UsageError(f"{path}: an id must be unique, not {claim.id!r} again (first in {first})")
             seen[claim.id] = path
         chapters.append(chapter)
     if not chapters:
@@ -219,7 +221,8 @@ def _claim(path: Path, area: str, entry: object) -> Claim:
         kernels = KernelRange(options["kernels"])
     except UsageError as error:
         raise UsageError(f"{path}: {claim_id}: kernels: {error}") from error
-    return Claim(claim_id, Priority(priority), **texts, kernels=kernels, todo=bool(options["state"]), waived=options["waived"])
+    todo, waived = bool(options["state"]), options["waived"]
+    return Claim(claim_id, Priority(priority), **texts, kernels=kernels, todo=todo, waived=waived)
 
 
 def _refuse_unknown(path: Path, where: str, table: Mapping[str, object], known: tuple[str, ...]) -> None:
