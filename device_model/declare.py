@@ -13,12 +13,12 @@ Bits that no field declares are reserved: they read as zero and ignore writes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 
 class DeclarationError(Exception):
@@ -48,20 +48,20 @@ class Field:
     name: str = ""
     owner: str = ""
 
+    limit: int = field(init=False)
+    """The largest value that fits."""
+    mask: int = field(init=False)
+    """The field's bits, in place."""
+
+    def __post_init__(self) -> None:
+        """Work out once what every packet asks for."""
+        object.__setattr__(self, "limit", (1 << self.width) - 1)
+        object.__setattr__(self, "mask", self.limit << self.lo)
+
     @property
     def width(self) -> int:
         """Number of bits."""
         return self.hi - self.lo + 1
-
-    @property
-    def limit(self) -> int:
-        """The largest value that fits."""
-        return (1 << self.width) - 1
-
-    @property
-    def mask(self) -> int:
-        """The field's bits, in place."""
-        return self.limit << self.lo
 
     def of(self, value: int) -> int:
         """Return the field's value in register (or descriptor word) ``value``."""
@@ -124,6 +124,9 @@ class Register:
     fields: ClassVar[dict[str, Field]]
     resets: ClassVar[tuple[int, ...]]
     survives_software_reset: ClassVar[bool]
+    _addresses: ClassVar[tuple[tuple[int, int], ...]]
+    rules: ClassVar[dict[str, int]]
+    """The bits of each kind of access, by its name: ``rules["RW"]``."""
 
     def __init_subclass__(
         cls,
@@ -143,10 +146,14 @@ class Register:
         if not cls.__doc__:
             raise DeclarationError(f"{cls.__name__} must have a docstring that says what it is")
         cls.fields = _named_fields(cls.__name__, vars(cls), 32)
-        for name, field in cls.fields.items():
-            setattr(cls, name, field)
+        cls.rules = {access.name: 0 for access in Access}
+        for name, found in cls.fields.items():
+            setattr(cls, name, found)
+            cls.rules[found.access.name] |= found.mask
         cls.at, cls.count, cls.stride, cls.section = at, count, stride, section
         cls.aliases = _as_aliases(alias)
+        ranges = ((at, count, stride), *cls.aliases)
+        cls._addresses = tuple((start + n * step, n) for start, many, step in ranges for n in range(many))
         default = sum(field.reset << field.lo for field in cls.fields.values()) if reset is None else reset
         cls.resets = tuple((resets or {}).get(n, default) for n in range(count))
         cls.survives_software_reset = survives_software_reset
@@ -157,14 +164,12 @@ class Register:
     @classmethod
     def mask(cls, *accesses: Access) -> int:
         """Return the bits whose fields have one of ``accesses`` (all declared bits when none is named)."""
-        return sum(field.mask for field in cls.fields.values() if not accesses or field.access in accesses)
+        return sum(cls.rules[access.name] for access in accesses or Access)
 
     @classmethod
-    def addresses(cls) -> Iterable[tuple[int, int]]:
-        """Yield (address, element) for every address of the register, aliases included."""
-        for at, count, stride in ((cls.at, cls.count, cls.stride), *cls.aliases):
-            for n in range(count):
-                yield at + n * stride, n
+    def addresses(cls) -> tuple[tuple[int, int], ...]:
+        """Return (address, element) for every address of the register, aliases included."""
+        return cls._addresses
 
     @classmethod
     def title(cls, n: int) -> str:
@@ -196,10 +201,10 @@ class Descriptor:
         """Check the declaration and collect its fields."""
         cls.size, cls.section = size, section
         cls.fields = _named_fields(cls.__name__, vars(cls), 64)
-        for name, field in cls.fields.items():
-            setattr(cls, name, field)
-            if (field.word + 1) * 8 > size:
-                raise DeclarationError(f"{cls.__name__}.{name} must lie in {size} bytes, not in word {field.word}")
+        for name, found in cls.fields.items():
+            setattr(cls, name, found)
+            if (found.word + 1) * 8 > size:
+                raise DeclarationError(f"{cls.__name__}.{name} must lie in {size} bytes, not in word {found.word}")
 
     @classmethod
     def decode(cls, raw: bytes) -> dict[str, int]:

@@ -4,34 +4,48 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from device_model.declare import Access, DeclarationError, Register
+from device_model.declare import DeclarationError, Register
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     ReadHook = Callable[[int], int]
     WriteHook = Callable[[int, int, int], None]
 
 
-class _Slot:
-    """One 32-bit register element: its value, its rules as masks, its hooks."""
+class _Block:
+    """One register, all its elements: their values, and what they share, the rules as masks and the hooks."""
 
-    __slots__ = ("n", "on_read", "on_write", "rc", "reg", "reset", "rw", "sc", "value", "w1c", "w1s")
+    __slots__ = ("on_read", "on_write", "rc", "rw", "sc", "values", "w1c", "w1s")
 
-    def __init__(self, reg: type[Register], n: int) -> None:
-        self.reg = reg
-        self.n = n
-        self.rw = reg.mask(Access.RW)
-        self.w1c = reg.mask(Access.W1C)
-        self.w1s = reg.mask(Access.W1S)
-        self.rc = reg.mask(Access.RC)
-        self.sc = reg.mask(Access.SC)
-        self.reset = reg.resets[n]
-        self.value = self.reset
+    def __init__(self, reg: type[Register]) -> None:
+        rules = reg.rules
+        self.rw, self.w1c, self.w1s, self.rc, self.sc = (
+            rules["RW"], rules["W1C"], rules["W1S"], rules["RC"], rules["SC"],
+        )  # fmt: skip
+        self.values = list(reg.resets)
         self.on_read: ReadHook | None = None
         self.on_write: WriteHook | None = None
+
+
+@lru_cache(maxsize=4)
+def _layout(registers: tuple[type[Register], ...]) -> dict[int, tuple[type[Register], int]]:
+    """Return offset → (register, element); the same for every card of a kind, and long to make."""
+    layout: dict[int, tuple[type[Register], int]] = {}
+    names: set[str] = set()
+    for reg in registers:
+        if reg.__name__ in names:
+            raise DeclarationError(f"{reg.__name__} must be declared once, and is declared twice")
+        names.add(reg.__name__)
+        for offset, n in reg.addresses():
+            if offset in layout:
+                there, other = layout[offset]
+                raise DeclarationError(f"{reg.title(n)} must not lie at {offset:#07x}, where {there.title(other)} is")
+            layout[offset] = (reg, n)
+    return layout
 
 
 class RegisterFile:
@@ -42,90 +56,77 @@ class RegisterFile:
     from ``f(n)``, and then no rule of the register clears anything on that read.
     """
 
-    def __init__(self, registers: Iterable[type[Register]]) -> None:
+    def __init__(self, registers: Sequence[type[Register]]) -> None:
         """Lay out ``registers``; two of them at one address are a DeclarationError that names both."""
-        self._by_offset: dict[int, _Slot] = {}
-        self._by_name: dict[str, type[Register]] = {}
-        self._slots: dict[type[Register], list[_Slot]] = {}
-        for reg in registers:
-            if reg.__name__ in self._by_name:
-                raise DeclarationError(f"{reg.__name__} must be declared once, and is declared twice")
-            slots = [_Slot(reg, n) for n in range(reg.count)]
-            self._by_name[reg.__name__] = reg
-            self._slots[reg] = slots
-            for offset, n in reg.addresses():
-                taken = self._by_offset.get(offset)
-                if taken is not None:
-                    raise DeclarationError(
-                        f"{reg.title(n)} must not lie at {offset:#07x}, where {taken.reg.title(taken.n)} is"
-                    )
-                self._by_offset[offset] = slots[n]
+        self._blocks = {reg: _Block(reg) for reg in registers}
+        self._by_offset = _layout(tuple(registers))
+        self._by_name = {reg.__name__: reg for reg in registers}
 
     # -- what software does ------------------------------------------------------------------------
 
     def read(self, offset: int) -> int:
         """Return the 32-bit register at ``offset`` with the side effects of reading; 0 where there is none."""
-        slot = self._by_offset.get(offset)
-        if slot is None:
+        place = self._by_offset.get(offset)
+        if place is None:
             return 0
-        if slot.on_read is not None:
-            return slot.on_read(slot.n)
-        value = slot.value
-        if slot.rc:
-            slot.value = value & ~slot.rc
+        block, n = self._blocks[place[0]], place[1]
+        if block.on_read is not None:
+            return block.on_read(n)
+        value = block.values[n]
+        if block.rc:
+            block.values[n] = value & ~block.rc
         return value
 
     def write(self, offset: int, value: int) -> None:
         """Write the 32-bit register at ``offset``; ignored where there is none."""
-        slot = self._by_offset.get(offset)
-        if slot is None:
+        place = self._by_offset.get(offset)
+        if place is None:
             return
-        old = slot.value
-        kept = (old & ~slot.rw) | (value & slot.rw)
-        new = (kept & ~(value & slot.w1c)) | (value & slot.w1s)
-        slot.value = new
-        if slot.on_write is not None:
-            slot.on_write(slot.n, old, new | (value & slot.sc))
+        block, n = self._blocks[place[0]], place[1]
+        old = block.values[n]
+        kept = (old & ~block.rw) | (value & block.rw)
+        new = (kept & ~(value & block.w1c)) | (value & block.w1s)
+        block.values[n] = new
+        if block.on_write is not None:
+            block.on_write(n, old, new | (value & block.sc))
 
     # -- what the device does ----------------------------------------------------------------------
 
     def peek(self, reg: type[Register], n: int = 0) -> int:
         """Return the stored value, without side effects."""
-        return self._slots[reg][n].value
+        return self._blocks[reg].values[n]
 
     def poke(self, reg: type[Register], value: int, n: int = 0) -> None:
         """Store ``value`` as it is: no access rule, no hook."""
-        self._slots[reg][n].value = value
+        self._blocks[reg].values[n] = value
 
     def add(self, reg: type[Register], amount: int, n: int = 0, ceiling: int = 0xFFFF_FFFF) -> None:
         """Count: add ``amount`` and stay at ``ceiling``."""
-        slot = self._slots[reg][n]
-        slot.value = min(slot.value + amount, ceiling)
+        values = self._blocks[reg].values
+        total = values[n] + amount
+        values[n] = min(total, ceiling)
 
     def on_read(self, reg: type[Register], hook: ReadHook) -> None:
         """Let ``hook(n)`` supply the value of every read of ``reg``."""
-        for slot in self._slots[reg]:
-            slot.on_read = hook
+        self._blocks[reg].on_read = hook
 
     def on_write(self, reg: type[Register], hook: WriteHook) -> None:
         """Call ``hook(n, old, new)`` after every write of ``reg``, behind the hooks that are there already."""
-        for slot in self._slots[reg]:
-            slot.on_write = hook if slot.on_write is None else _both(slot.on_write, hook)
+        block = self._blocks[reg]
+        block.on_write = hook if block.on_write is None else _both(block.on_write, hook)
 
     def reset(self, *, software: bool) -> None:
         """Return every register to its reset value; a software reset spares those declared to survive it."""
-        for reg, slots in self._slots.items():
-            if software and reg.survives_software_reset:
-                continue
-            for slot in slots:
-                slot.value = slot.reset
+        for reg, block in self._blocks.items():
+            if not (software and reg.survives_software_reset):
+                block.values[:] = reg.resets
 
     # -- for people and tools ----------------------------------------------------------------------
 
     def name_at(self, offset: int) -> str:
         """Return the name of the register at ``offset``, or the offset itself in hexadecimal."""
-        slot = self._by_offset.get(offset)
-        return slot.reg.title(slot.n) if slot else f"{offset:#07x}"
+        place = self._by_offset.get(offset)
+        return place[0].title(place[1]) if place else f"{offset:#07x}"
 
     def find(self, name: str) -> type[Register]:
         """Return the register called ``name``; a KeyError suggests what exists."""
@@ -136,11 +137,11 @@ class RegisterFile:
 
     def __iter__(self) -> Iterator[type[Register]]:
         """Yield every declared register."""
-        return iter(self._slots)
+        return iter(self._blocks)
 
     def snapshot(self) -> dict[str, int]:
         """Return name → stored value for every register element, without side effects."""
-        return {reg.title(slot.n): slot.value for reg, slots in self._slots.items() for slot in slots}
+        return {reg.title(n): value for reg, block in self._blocks.items() for n, value in enumerate(block.values)}
 
 
 def _both(first: WriteHook, second: WriteHook) -> WriteHook:
