@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_model.declare import Access, DeclarationError, Descriptor, Register, bit, bits, qword
@@ -171,6 +171,7 @@ def test_write_hooks_run_in_the_order_they_came() -> None:
     assert calls == [("first", 0, 0, 0xAB), ("second", 0, 0, 0xAB)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 63), st.integers(0, 63), st.integers(0))
 def test_putting_a_field_changes_its_bits_and_no_other(word: int, one: int, other: int, value: int) -> None:
     field = qword(0, max(one, other), min(one, other))

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_model.declare import Access
@@ -135,6 +135,7 @@ def test_a_software_reset_spares_moderation_and_buffer_split_and_nothing_else() 
     assert all(regs.peek(reg, n) == reg.resets[n] for reg, n in ELEMENTS)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(ELEMENTS),
     st.lists(st.one_of(st.none(), st.integers(0, 2**32 - 1)), max_size=8),
