@@ -164,7 +164,11 @@ class Commands:
 
     def _fault(self, arguments: Arguments) -> dict[str, Any]:
         name = arguments.text("name")
-        return self._card.nic.faults.apply(name, **arguments.rest())
+        details = arguments.rest()
+        for detail, value in details.items():
+            if value is not None and not isinstance(value, int | str):
+                raise CommandError(f"{detail} of a fault must be a number, string, Boolean or null, not {value!r}")
+        return self._card.nic.faults.apply(name, **details)
 
     def _faults(self, arguments: Arguments) -> dict[str, Any]:
         arguments.finish()

@@ -173,6 +173,7 @@ def test_answer_carries_the_id_of_its_request(line: Line) -> None:
         (b'{"command":"fault","name":"no_such_fault"}', "not 'no_such_fault'"),
         (b'{"command":"fault","name":"hold_interrupts","vector":25}', "not 25"),
         (b'{"command":"fault","name":"hold_interrupts"}', "vector"),
+        (b'{"command":"fault","name":"force_rss","rss_hash":[1]}', "not [1]"),
     ],
 )
 def test_bad_request_gets_a_sentence_and_keeps_its_connection(line: Line, text: bytes, sentence: str) -> None:
