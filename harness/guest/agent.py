@@ -115,7 +115,7 @@ class Agent:
         if future is not None:
             future.set_result(answer)
 
-    def start(self, call: str, *, cpus: Sequence[int] = (), **args: object) -> Pending:
+    def start(self, call: str, /, *, cpus: Sequence[int] = (), **args: object) -> Pending:
         """Send a request that runs beside others, pinned to ``cpus`` if given."""
         return self._send(call, args, {"thread": True, "cpus": list(cpus)})
 
@@ -132,7 +132,7 @@ class Agent:
             raise LabBroken(f"the guest must take {call}, but its port is closed: {error.strerror}") from error
         return Pending(call, future, self._check)
 
-    def call(self, name: str, *, within_s: float = CALL_S, cpus: Sequence[int] = (), **args: object) -> Any:  # noqa: ANN401
+    def call(self, name: str, /, *, within_s: float = CALL_S, cpus: Sequence[int] = (), **args: object) -> Any:  # noqa: ANN401
         """Do one request and return its value; in a thread of its own if pinned to ``cpus``."""
         if cpus:
             return self.start(name, cpus=cpus, **args).result(within_s)

@@ -202,7 +202,7 @@ class Tracer:
         return formats
 
     def _trace_functions(self, instance: str, functions: Sequence[str]) -> None:
-        self._agent.call("write_lines", path=f"{instance}/set_ftrace_filter", texts=list(functions))
+        self._agent.call("write_lines", path=f"{instance}/set_ftrace_filter", texts=[f"{name}\n" for name in functions])
         self._agent.write(f"{instance}/current_tracer", "function")
 
     def _quiet(self, instance: str) -> None:

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The card's process: ``python -m emulator`` started, ready, and ended."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from harness.child import Child
+from harness.deadline import Deadline, wait_until
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+READY = b"hilnic: ready"
+READY_S = 30.0
+REPOSITORY = Path(__file__).resolve().parents[1]
+INTERRUPTS = ("msix", "msi", "intx")
+KINDS = ("hilnic", "qemu-igb")
+
+
+@dataclass(frozen=True, slots=True)
+class CardOptions:
+    """Which card to plug. ``qemu-igb`` is QEMU's own 82576, for comparison; it knows only ``mac``.
+
+    ``interrupts`` is the best scheme that the card shows; ``patches`` are FILE.py:FUNCTION; ``arguments`` are more
+    words for the emulator's command line.
+    """
+
+    kind: str = "hilnic"
+    interrupts: str = "msix"
+    mac: str = "52:54:00:82:57:60"
+    rate: str = "auto"
+    msix_vectors: int | None = None
+    patches: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no card can be."""
+        if self.kind not in KINDS:
+            raise UsageError(f"a card must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.interrupts not in INTERRUPTS:
+            raise UsageError(f"interrupts must be one of {', '.join(INTERRUPTS)}, not {self.interrupts!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class CardSockets:
+    """Where a card is met: by QEMU, by the harness, and at both ends of its wire."""
+
+    vfio_user: Path
+    control: Path
+    wire: Path
+    peer: Path
+
+
+def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) -> tuple[str, ...]:
+    """Return the emulator's arguments."""
+    arguments = [
+        *("--socket", str(sockets.vfio_user), "--control", str(sockets.control)),
+        *("--wire", f"dgram:local={sockets.wire},remote={sockets.peer}"),
+        *("--irq", options.interrupts, "--mac", options.mac, "--rate", options.rate, "--capture", str(capture)),
+    ]
+    if options.msix_vectors is not None:
+        arguments += ["--msix-vectors", str(options.msix_vectors)]
+    for patch in options.patches:
+        arguments += ["--patch", patch]
+    return (*arguments, *options.arguments)
+
+
+class CardProcess:
+    """A running emulator that a client can connect to; its log is ``folder``/emulator.log."""
+
+    def __init__(self, options: CardOptions, sockets: CardSockets, folder: Path, python: Sequence[str] = ()) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        argv = (*(python or (sys.executable,)), "-m", "emulator")
+        argv += card_arguments(options, sockets, folder / "wire.pcapng")
+        (folder / "emulator.argv").write_text("\n".join(argv) + "\n")
+        environment = {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        self.child = Child("the card", argv, folder / "emulator.log", env=environment)
+        try:
+            wait_until(self._ready, Deadline.after(READY_S), "the card saying that it is ready")
+        except BaseException:
+            self.child.stop()
+            raise
+
+    def _ready(self) -> bool:
+        self.child.must_run()
+        return READY in self.child.log.read_bytes()
+
+    def must_run(self) -> None:
+        """Raise LabBroken with the card's last words if it has ended."""
+        self.child.must_run()
+
+    def close(self) -> None:
+        """End the card."""
+        self.child.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

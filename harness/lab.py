@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The lab: off → emulator → booted → bound. Ask for a state; what it takes to get there is the lab's affair."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from harness.card import Card
+from harness.emulator import CardOptions, CardProcess, CardSockets
+from harness.errors import GuestFault, LabBroken
+from harness.machine import datagram_netdev, qemu_igb, vfio_user_card
+from harness.peer import Peer
+from harness.snapshot import Materials, inputs_of, machine_for, restore, snapshot
+from harness.traffic import Station
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.accel import Accelerator
+    from harness.guest.console import Console
+    from harness.guest.guest import Guest
+    from harness.guest.netif import NetIf
+    from harness.qemu import Vm
+
+SLOT = "rp0"
+CARD = "card"
+NETDEV = "wire"
+NAME = "eth0"
+BIND_S = 30.0
+CARRIER_S = 20.0
+PEER_MAC = "52:54:00:70:65:65"
+GUEST_IPV4, PEER_IPV4 = "198.18.0.1", "198.18.0.2"
+GUEST_IPV6, PEER_IPV6 = "fd00:82:576::1", "fd00:82:576::2"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The lab with the guest's driver bound to the card and the link up.
+
+    ``card`` is None for QEMU's own igb, which has no control socket.
+    """
+
+    netif: NetIf
+    guest: Guest
+    peer: Peer
+    console: Console
+    options: CardOptions
+    control: Card | None
+
+    @property
+    def card(self) -> Card:
+        """The control connection. Raises LabBroken for a card without one."""
+        if self.control is None:
+            raise LabBroken(f"the card must have a control socket, and {self.options.kind} has none")
+        return self.control
+
+
+class Plugged:
+    """A card in its slot: process, control connection, link partner."""
+
+    def __init__(self, vm: Vm, options: CardOptions, sockets: CardSockets, folder: Path) -> None:
+        self.options = options
+        self._vm = vm
+        self.process: CardProcess | None = None
+        self.control: Card | None = None
+        station = Station.of(PEER_MAC, PEER_IPV4, PEER_IPV6)
+        guest = Station.of(options.mac, GUEST_IPV4, GUEST_IPV6)
+        with ExitStack() as undo:
+            self.peer = undo.enter_context(Peer(sockets.peer, sockets.wire, station, guest))
+            if options.kind == "qemu-igb":
+                vm.add_netdev(datagram_netdev(NETDEV, sockets.wire, sockets.peer))
+                undo.callback(vm.drop_netdev, NETDEV)
+                vm.plug(qemu_igb(NETDEV, SLOT, options.mac, CARD))
+            else:
+                self.process = undo.enter_context(CardProcess(options, sockets, folder))
+                self.control = undo.enter_context(Card(sockets.control))
+                vm.plug(vfio_user_card(sockets.vfio_user, SLOT, CARD))
+            self._undo = undo.pop_all()
+
+    def unplug(self) -> None:
+        """Take the card out of the running guest, then end it."""
+        self._vm.unplug(CARD)
+        self._undo.close()
+
+    def abandon(self) -> None:
+        """End the card without asking a guest that is about to end too."""
+        with contextlib.suppress(LabBroken):
+            self._undo.close()
+
+
+class Lab:
+    """One guest at a time, and at most one card in it.
+
+    ``folder`` gets the artefacts: guest-N/ (console.log, qemu.argv, qemu.log) and card-N/ (emulator.log, wire.pcapng).
+    ``default`` is the card that ``bound`` plugs when it is not told otherwise. ``timings`` holds the seconds of the last
+    restore, binding and link-up.
+    """
+
+    def __init__(
+        self,
+        materials: Materials,
+        accelerator: Accelerator,
+        folder: Path,
+        *,
+        cpus: int = 4,
+        default: CardOptions | None = None,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.materials = materials
+        self.accelerator = accelerator
+        self.folder = folder
+        self.default = default or CardOptions()
+        self.machine = machine_for(materials.image, accelerator=accelerator.name, cpus=cpus)
+        self.timings: dict[str, float] = {}
+        self._say = say
+        self._vm: Vm | None = None
+        self._guest: Guest | None = None
+        self._plugged: Plugged | None = None
+        self._bound: Bound | None = None
+        self._guests = 0
+        self._cards = 0
+        self._undo = ExitStack()
+        # Socket paths are limited to 107 bytes, and nobody knows how deep the repository lies.
+        self._sockets = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-")))
+
+    @property
+    def state(self) -> str:
+        """off, booted, emulator (a card is plugged, its driver not yet bound) or bound."""
+        if self._bound is not None:
+            return "bound"
+        if self._plugged is not None:
+            return "emulator"
+        return "booted" if self._guest is not None else "off"
+
+    @property
+    def guest_folder(self) -> Path:
+        """Where the present guest's artefacts are."""
+        return self.folder / f"guest-{self._guests}"
+
+    @property
+    def card_folder(self) -> Path:
+        """Where the present card's artefacts are."""
+        return self.folder / f"card-{self._cards}"
+
+    def booted(self) -> Guest:
+        """Return a guest that runs, with or without a card. A guest that has died is replaced."""
+        if self._guest is not None and not self._healthy():
+            self.shut()
+        if self._guest is None:
+            self._restore()
+        assert self._guest is not None  # noqa: S101 - _restore made it
+        return self._guest
+
+    def _healthy(self) -> bool:
+        assert self._guest is not None  # noqa: S101 - asked only with a guest
+        try:
+            self._guest.check()
+        except (GuestFault, LabBroken):
+            return False
+        return True
+
+    def _restore(self) -> None:
+        saved = snapshot(self.materials, self.machine, self._say)
+        self._guests += 1
+        self._say("continuing the guest from its snapshot")
+        began = time.monotonic()
+        try:
+            self._vm, self._guest = restore(self.materials, self.machine, saved, self.guest_folder)
+        except LabBroken as error:
+            self._say(f"the snapshot is of no use, making another: {error}")
+            shutil.rmtree(saved)
+            saved = snapshot(self.materials, self.machine, self._say)
+            self._vm, self._guest = restore(self.materials, self.machine, saved, self.guest_folder)
+        self.timings["restored"] = time.monotonic() - began
+
+    def bound(self, options: CardOptions | None = None) -> Bound:
+        """Return the guest with its driver bound to the card, link up, addresses set.
+
+        Without ``options`` whichever card is plugged will do (none: the default); with them, a card of other options is
+        replaced in the running guest.
+        """
+        guest = self.booted()
+        if self._bound is not None and options not in (None, self._bound.options):
+            self.unplug()
+        if self._bound is None:
+            self._plug(guest, options or self.default)
+        assert self._bound is not None  # noqa: S101 - _plug made it
+        return self._bound
+
+    def replug(self, options: CardOptions | None = None) -> Bound:
+        """Replace the card by a new one (of ``options``, or the default) in the running guest."""
+        self.booted()
+        self.unplug()
+        return self.bound(options or self.default)
+
+    def _plug(self, guest: Guest, options: CardOptions) -> None:
+        assert self._vm is not None  # noqa: S101 - there is a guest
+        began = time.monotonic()
+        self.plug(options)
+        plugged = self._plugged
+        assert plugged is not None  # noqa: S101 - just plugged
+        netif = guest.netif(NAME)
+        self._wait_netif(guest)
+        self.timings["bound"] = time.monotonic() - began
+        configure(guest, netif)
+        netif.wait_carrier(seconds=CARRIER_S)
+        self.timings["link up"] = time.monotonic() - began
+        self._bound = Bound(netif, guest, plugged.peer, guest.console, options, plugged.control)
+
+    def plug(self, options: CardOptions | None = None) -> Plugged:
+        """Start a card and plug it, without waiting for the driver (state ``emulator``)."""
+        guest = self.booted()
+        assert self._vm is not None  # noqa: S101 - there is a guest
+        self._cards += 1
+        sockets = CardSockets(*(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer")))
+        self._say("plugging the card")
+        plugged = Plugged(self._vm, options or self.default, sockets, self.card_folder)
+        self._plugged = plugged
+        process = plugged.process
+        if process is not None:
+            guest.watch(process.must_run)
+        return plugged
+
+    def _wait_netif(self, guest: Guest) -> None:
+        path = f"/sys/class/net/{NAME}/type"
+        found = guest.agent.start("wait_text", path=path, text="1", seconds=BIND_S).result(BIND_S + 5)
+        if found is None:
+            raise GuestFault(f"the guest must make {NAME} within {BIND_S:g} s; its console says:\n{guest.console.last()}")
+
+    def unplug(self) -> None:
+        """Take the card out, if there is one; changes that checks made to the guest are taken back first."""
+        plugged, self._plugged, self._bound = self._plugged, None, None
+        if plugged is None:
+            return
+        if self._guest is not None:
+            self._guest.undo.run()
+            self._guest.forget_watched()
+        plugged.unplug()
+
+    def fresh(self, options: CardOptions | None = None) -> Bound:
+        """Throw guest and card away, and bind anew from the snapshot."""
+        self.shut()
+        return self.bound(options)
+
+    def facts(self) -> dict[str, str]:
+        """Return what a report says of the surroundings."""
+        return {
+            "accelerator": f"{self.accelerator.name}: {self.accelerator.why}",
+            "kernel": self.materials.image.kernel_release,
+            "qemu": f"{self.materials.qemu.version} ({self.materials.qemu.origin})",
+            "snapshot": str(inputs_of(self.materials, self.machine)["machine"]),
+        }
+
+    def shut(self) -> None:
+        """End guest and card; the state is off."""
+        plugged, guest, vm = self._plugged, self._guest, self._vm
+        self._plugged = self._bound = self._guest = self._vm = None
+        if guest is not None:
+            guest.close()
+        if vm is not None:
+            vm.close()
+        if plugged is not None:
+            plugged.abandon()
+
+    def close(self) -> None:
+        """End everything."""
+        self.shut()
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def configure(guest: Guest, netif: NetIf) -> None:
+    """Give the interface its addresses and its one neighbour, and bring it up."""
+    lines = (
+        f"address add {GUEST_IPV4}/24 dev {netif.name}",
+        f"address add {GUEST_IPV6}/64 dev {netif.name} nodad",
+        f"link set dev {netif.name} up",
+        f"neigh replace {PEER_IPV4} lladdr {PEER_MAC} dev {netif.name} nud permanent",
+        f"neigh replace {PEER_IPV6} lladdr {PEER_MAC} dev {netif.name} nud permanent",
+    )
+    answer = guest.agent.call("run", argv=["ip", "-batch", "-"], seconds=20.0, stdin="\n".join(lines) + "\n")
+    if answer["rc"] != 0:
+        raise GuestFault(f"ip must take {lines}, but said: {answer['err'].strip()}")
