@@ -81,7 +81,8 @@ def test_messages_in_a_window_are_bounded_by_the_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "setting", "itr"), [(60, 3, 196), (60, 1, 42), (1514, 3, 769), (600, 3, 208), (276, 1, 150), (9000, 3, 1500)]
+    ("size", "setting", "itr"),
+    [(60, 3, 196), (60, 1, 42), (1514, 3, 769), (600, 3, 208), (276, 1, 150), (9000, 3, 1500)],
 )
 def test_adaptive_intervals_follow_the_frame_size(size: int, setting: int, itr: int) -> None:
     assert moderation.adaptive_itr(648, moderation.Traffic(rx_packets=10, rx_bytes=10 * size), setting) == itr

@@ -138,11 +138,15 @@ def test_completing_more_than_in_flight_is_refused_with_both_numbers() -> None:
 def test_counters_that_wrap_behave_as_counters_that_do_not(start: int, sizes: list[int], releases: list[int]) -> None:
     plain = Dql()
     moved = Dql(num_queued=start, num_completed=start, prev_num_queued=start, adj_limit=start)
-    for now, (size, release) in enumerate(zip(sizes, releases, strict=False)):
+    for now, (size, most) in enumerate(zip(sizes, releases, strict=False)):
         assert plain.queued(size) == moved.queued(size)
-        release = min(release, plain.inflight)
+        release = min(most, plain.inflight)
         assert plain.completed(release, now * 100) == moved.completed(release, now * 100)
-        assert (plain.limit, plain.prev_ovlimit, plain.lowest_slack) == (moved.limit, moved.prev_ovlimit, moved.lowest_slack)
+        assert (plain.limit, plain.prev_ovlimit, plain.lowest_slack) == (
+            moved.limit,
+            moved.prev_ovlimit,
+            moved.lowest_slack,
+        )
 
 
 def test_a_wait_beyond_the_threshold_is_one_stall() -> None:
