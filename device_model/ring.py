@@ -86,6 +86,12 @@ class Ring:
         """Return the slot that follows ``index``."""
         return (index + 1) % self.count if self.count else 0
 
+    def halt(self, why: str) -> None:
+        """Touch the ring no more until it is enabled afresh; tell observers ``why``."""
+        self.halted = True
+        self._cache.clear()
+        self.nonsense(why)
+
     def nonsense(self, what: str) -> None:
         """Tell observers that the driver asked for nonsense."""
         if self._tell.on:
@@ -102,8 +108,7 @@ class Ring:
         try:
             raw = self._memory.read(self.address(first), size)
         except MemoryFault as fault:
-            self.halted = True
-            self.nonsense(f"{self.name} descriptors cannot be fetched, the queue halts: {fault}")
+            self.halt(f"{self.name} descriptors cannot be fetched, the queue halts: {fault}")
             return
         self.fetched = (first + many) % self.count
         self._cache.extend((first + n, *words) for n, words in enumerate(_WORDS.iter_unpack(raw)))

@@ -6,8 +6,7 @@ The registers are decoded once after a change, not once a frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from device_model.igb.spec.filters import ETQF, MTA, RAH, RAH_HIGH, RAL, RAL_HIGH, VFTA
 from device_model.igb.spec.general import CTRL, VET
@@ -26,8 +25,7 @@ _RSS_MODE = 2
 _PAUSE_ADDRESS = accept.PAUSE_DESTINATION
 
 
-@dataclass(frozen=True, slots=True)
-class Steering:
+class Steering(NamedTuple):
     """Where a frame goes and why: the queue, and the RSS type and hash that the descriptor reports."""
 
     queue: int
@@ -95,11 +93,12 @@ class Filters:
         longest = self._max_long if rctl & RCTL.lpe.mask else accept.maximum_length(frame, self.vlan_ethertype)
         if length > longest:
             return "oversize"
-        if accept.is_mac_control(frame):
+        ethertype = frame[12] << 8 | frame[13]
+        if ethertype == accept.ETHERTYPE_MAC_CONTROL:
             return self._mac_control_refusal(frame)
         if not self._address_accepted(frame[:6]):
             return "address"
-        if rctl & RCTL.vfe.mask and int.from_bytes(frame[12:14], "big") == self.vlan_ethertype:
+        if ethertype == self.vlan_ethertype and rctl & RCTL.vfe.mask:
             vid = accept.vlan_id(int.from_bytes(frame[14:16], "big"))
             if not self._regs.peek(VFTA, vid >> 5) >> (vid & 31) & 1:
                 return "vlan"

@@ -16,6 +16,8 @@ _HEADER = 14
 _FCS = 4
 _L4_PROTOCOL = {0: 17, 1: 6, 2: 132}
 """TUCMD.L4T to IP protocol number."""
+_ANY_OFFLOAD = TxData.tse.mask | TxData.ixsm.mask | TxData.txsm.mask | TxData.vle.mask
+"""What needs the context descriptor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,13 @@ class Offload:
 
 def finish_advanced(data: bytearray, word1: int, context: tuple[int, int], offload: Offload) -> list[bytes]:
     """Return the wire frames of a packet whose first data descriptor's second word is ``word1``."""
+    if not word1 & TxData.ifcs.mask:
+        data = data[:-_FCS]
+    if not word1 & _ANY_OFFLOAD:
+        return _padded([bytes(data)], offload)
     word0, context1 = context
     ip_len, mac_len = TxContext.iplen.of(word0), TxContext.maclen.of(word0)
     l4_type = TxContext.l4t.of(context1)
-    if not TxData.ifcs.of(word1):
-        data = data[:-_FCS]
     if TxData.tse.of(word1):
         frames = segment(
             bytes(data),

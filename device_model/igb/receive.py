@@ -9,7 +9,7 @@ interrupt (Linux igb_clean_rx_irq).
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from device_model import events
 from device_model.igb.filters import Filters, Steering
@@ -53,6 +53,15 @@ _BSIZE_BYTES = (2048, 1024, 512, 256)
 _LENGTH_MASK = 0xFFFF << 32
 
 
+class _Settings(NamedTuple):
+    """What SRRCTL and RCTL say of one queue's buffers."""
+
+    buffer_size: int
+    drop: bool
+    legacy: bool
+    low: int
+
+
 class Receive:
     """The sixteen receive queues behind one packet buffer."""
 
@@ -84,12 +93,14 @@ class Receive:
         self._fifo_bytes = 0
         self._unfinished: dict[int, list[tuple[int, int]]] = {}
         self._last: dict[int, tuple[int, int, int]] = {}
+        self._settings: dict[int, _Settings] = {}
         regs.on_write(RDBAL, self._ring_moved)
         regs.on_write(RDBAH, self._ring_moved)
         regs.on_write(RDLEN, self._ring_moved)
         regs.on_read(RDH, lambda n: self.rings[n].head)
         regs.on_write(RDT, self._doorbell)
         regs.on_write(RXDCTL, self._control)
+        regs.on_write(SRRCTL, self._forget_settings)
         regs.on_write(RCTL, self._enable)
 
     # -- registers ---------------------------------------------------------------------------------------
@@ -100,6 +111,7 @@ class Receive:
         self._fifo_bytes = 0
         self._unfinished.clear()
         self._last.clear()
+        self._settings.clear()
         self.filters.invalidate()
         for n, ring in enumerate(self.rings):
             ring.stop()
@@ -131,7 +143,7 @@ class Receive:
             self._last.pop(n, None)
 
     def _enable(self, _n: int, old: int, new: int) -> None:
-        self.filters.invalidate()
+        self._settings.clear()
         if old & RCTL.en.mask and not new & RCTL.en.mask:
             self._fifo.clear()
             self._fifo_bytes = 0
@@ -161,7 +173,7 @@ class Receive:
         if not self._fifo and self._room(ring, len(frame)):
             self._statistics.received(frame)
             self._store(ring, frame, parsed, steering, stamped)
-        elif self._regs.peek(SRRCTL, steering.queue) & SRRCTL.drop_en.mask and not self._room(ring, len(frame)):
+        elif self._queue_settings(steering.queue).drop and not self._room(ring, len(frame)):
             self._statistics.received(frame)
             self._statistics.dropped_no_descriptor(steering.queue)
             self._drop("no-descriptor", frame, steering.queue)
@@ -214,32 +226,42 @@ class Receive:
 
     # -- into the ring -----------------------------------------------------------------------------------
 
-    def _buffer_size(self, queue: int) -> int:
-        kib = SRRCTL.bsizepacket.of(self._regs.peek(SRRCTL, queue))
-        return kib * 1024 or _BSIZE_BYTES[RCTL.bsize.of(self._regs.peek(RCTL))]
+    def _forget_settings(self, n: int, _old: int, _new: int) -> None:
+        self._settings.pop(n, None)
+
+    def _queue_settings(self, queue: int) -> _Settings:
+        settings = self._settings.get(queue)
+        if settings is None:
+            srrctl = self._regs.peek(SRRCTL, queue)
+            settings = self._settings[queue] = _Settings(
+                buffer_size=SRRCTL.bsizepacket.of(srrctl) * 1024 or _BSIZE_BYTES[RCTL.bsize.of(self._regs.peek(RCTL))],
+                drop=bool(SRRCTL.drop_en.of(srrctl)),
+                legacy=SRRCTL.desctype.of(srrctl) == _LEGACY,
+                low=SRRCTL.rdmts.of(srrctl) * 16,
+            )
+        return settings
 
     def _room(self, ring: Ring, length: int) -> bool:
         """Tell whether the driver has handed over descriptors for a whole frame of ``length`` bytes."""
         if not ring.enabled or ring.halted:
             return False
         waiting = ring.waiting()
-        return waiting > 0 and waiting * self._buffer_size(ring.queue) >= length
+        return waiting > 0 and waiting * self._queue_settings(ring.queue).buffer_size >= length
 
     def _store(self, ring: Ring, frame: bytes, parsed: Parsed, steering: Steering, stamped: bool) -> None:  # noqa: FBT001
         """Write a frame into its buffers and report it, the reported length of each buffer last."""
         tagged = parsed.vlan_tci is not None and self._regs.peek(CTRL) & CTRL.vme.mask
         payload, tci = vlan.strip(frame) if tagged else (frame, 0)
-        srrctl = self._regs.peek(SRRCTL, ring.queue)
-        legacy = SRRCTL.desctype.of(srrctl) == _LEGACY
-        status = write_back_status(frame, parsed, self._regs.peek(RXCSUM), self._faults, stamped=stamped)
+        size, _drop, legacy, low = self._queue_settings(ring.queue)
+        rxcsum = self._regs.peek(RXCSUM)
+        status = write_back_status(frame, parsed, rxcsum, self._faults, stamped=stamped)
         if tagged:
             status |= RxWriteback.vp.mask
         word0 = steering.rss_type | packet_type(parsed) << 4
-        if self._regs.peek(RXCSUM) & RXCSUM.pcsd.mask:
+        if rxcsum & RXCSUM.pcsd.mask:
             word0 |= steering.rss_hash << 32
         else:
             word0 |= parsed.ipv4_id << 32
-        size = self._buffer_size(ring.queue)
         for start in range(0, len(payload), size):
             slot = ring.take()
             if slot is None:
@@ -259,8 +281,7 @@ class Receive:
             now = self._clock.now_ns()
             self._tell(events.FrameDelivered(now, ring.queue, len(payload), steering.rss_type, steering.rss_hash))
         self._interrupts.raise_receive(ring.queue)
-        threshold = SRRCTL.rdmts.of(srrctl) * 16
-        if threshold and ring.waiting() == threshold:
+        if low and ring.waiting() == low:
             self._statistics.ring_low()
             self._interrupts.raise_causes(RXDMT0)
 
@@ -281,8 +302,7 @@ class Receive:
             self._memory.store64(iova, word0)
             self._memory.store64(iova + 8, word1)
         except MemoryFault as fault:
-            ring.halted = True
-            ring.nonsense(f"{ring.name} cannot be written back, the queue halts: {fault}")
+            ring.halt(f"{ring.name} cannot be written back, the queue halts: {fault}")
             return False
         ring.head = ring.after(index)
         self._last[queue] = (index, word0, word1)

@@ -46,6 +46,7 @@ _CONTEXT = 2
 _EOP = TxData.eop.mask
 _RS = TxData.rs.mask
 _DEXT = TxData.dext.mask
+_DTALEN = TxData.dtalen.mask
 
 
 @dataclass(slots=True)
@@ -118,7 +119,8 @@ class Transmit:
         self._loop = loop
         self.rate_mbps = rate_mbps
         self.queues = [_Queue(Ring(memory, clock, tell, "tx", n)) for n in range(TDT.count)]
-        self._turn = 0
+        self._ready: deque[int] = deque()
+        self._offload: Offload | None = None
         self._departing: _Packet | None = None
         self._departs_ns = 0
         self._free_ns = 0
@@ -131,6 +133,8 @@ class Transmit:
         regs.on_write(TDT, self._doorbell)
         regs.on_write(TXDCTL, self._control)
         regs.on_write(TCTL, self._enable)
+        for reg in (VET, CTRL, TCTL):
+            regs.on_write(reg, self._forget_offload)
 
     # -- registers ---------------------------------------------------------------------------------------
 
@@ -142,6 +146,8 @@ class Transmit:
         self._departing = None
         self._departs_ns = self._free_ns = 0
         self._finished.clear()
+        self._ready.clear()
+        self._offload = None
         for n, queue in enumerate(self.queues):
             queue.ring.stop()
             queue.ring.enabled = bool(self._regs.peek(TXDCTL, n) & TXDCTL.enable.mask)
@@ -167,6 +173,8 @@ class Transmit:
             self._regs.poke(TDT, old, n)
             return
         ring.set_tail(new)
+        if n not in self._ready:
+            self._ready.append(n)
         self.kick()
 
     def _control(self, n: int, old: int, new: int) -> None:
@@ -254,16 +262,13 @@ class Transmit:
         self._raise()
 
     def _next_packet(self) -> _Packet | None:
-        """Take the next whole packet, queue by queue in turn."""
-        many = len(self.queues)
-        for step in range(many):
-            n = (self._turn + step) % many
-            queue = self.queues[n]
-            if queue.ring.enabled and queue.ring.waiting():
-                packet = self._assemble(n, queue)
-                if packet is not None:
-                    self._turn = (n + 1) % many
-                    return packet
+        """Take the next whole packet, queue by queue in turn; a queue with nothing left waits for its doorbell."""
+        while self._ready:
+            n = self._ready.popleft()
+            packet = self._assemble(n, self.queues[n])
+            if packet is not None:
+                self._ready.append(n)
+                return packet
         return None
 
     def _assemble(self, n: int, queue: _Queue) -> _Packet | None:
@@ -286,7 +291,7 @@ class Transmit:
 
     def _gather(self, n: int, queue: _Queue, iova: int, word1: int) -> None:
         """Read one buffer of the packet."""
-        size = TxData.dtalen.of(word1)
+        size = word1 & _DTALEN
         if queue.broken or not size:
             return
         if len(queue.data) + size > _MAX_PACKET:
@@ -302,16 +307,23 @@ class Transmit:
         if self._tell.on:
             self._tell(events.DmaRead(self._clock.now_ns(), iova, size, "tx-payload", n))
 
+    def _forget_offload(self, _n: int, _old: int, _new: int) -> None:
+        self._offload = None
+
+    def _decode_offload(self) -> Offload:
+        self._offload = Offload(
+            vlan_ethertype=self._regs.peek(VET) & 0xFFFF,
+            vlan_insertion=bool(self._regs.peek(CTRL) & CTRL.vme.mask),
+            pad_short=bool(self._regs.peek(TCTL) & TCTL.psp.mask),
+        )
+        return self._offload
+
     def _finish(self, n: int, queue: _Queue, index: int) -> _Packet:
         first = queue.first or (0, 0)
         frames: list[bytes] = []
         segmented = bool(first[1] & _DEXT and TxData.tse.of(first[1]))
         if not queue.broken:
-            offload = Offload(
-                vlan_ethertype=self._regs.peek(VET) & 0xFFFF,
-                vlan_insertion=bool(self._regs.peek(CTRL) & CTRL.vme.mask),
-                pad_short=bool(self._regs.peek(TCTL) & TCTL.psp.mask),
-            )
+            offload = self._offload or self._decode_offload()
             if first[1] & _DEXT:
                 context = queue.contexts[TxData.idx.of(first[1]) & 1]
                 frames = finish_advanced(queue.data, first[1], context, offload)
@@ -389,8 +401,7 @@ class Transmit:
                         self._tell(events.DmaWrite(now, iova, 4, "tx-write-back", n))
                         self._tell(events.TxWriteBack(now, n, index))
         except MemoryFault as fault:
-            ring.halted = True
-            ring.nonsense(f"{ring.name} cannot be written back, the queue halts: {fault}")
+            ring.halt(f"{ring.name} cannot be written back, the queue halts: {fault}")
         self._finished.add(n)
 
     def _raise(self) -> None:
