@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.oracles.dql import MAX_LIMIT, U32, Dql, after, posdiff, signed
@@ -130,6 +130,7 @@ def test_completing_more_than_in_flight_is_refused_with_both_numbers() -> None:
         queue.completed(101, now=0)
 
 
+@settings(max_examples=40)
 @given(
     start=st.integers(0, U32),
     sizes=st.lists(st.integers(60, 65000), min_size=1, max_size=30),

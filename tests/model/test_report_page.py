@@ -122,6 +122,13 @@ def test_only_must_claims_decide_the_exit_status() -> None:
     assert RunResult((), {}).exit_status is ExitStatus.LACKS
 
 
+def test_the_sentence_says_what_could_not_be_judged() -> None:
+    skipped = claimed(replace(PASSED, outcome=Outcome.SKIPPED, reason="no /dev/kvm"))
+    run = RunResult((claimed(PASSED, claim=replace(CLAIM, id="RSS-01")), skipped), {}, seconds=3.6)
+    assert terminal.sentence(run) == "INCOMPLETE: 1 of 2 must-claims held; could not be judged: RSS-03 (4 s)."
+    assert "             no /dev/kvm" in list(terminal.table(run))
+
+
 class Screen:
     """A terminal that keeps what was written."""
 
