@@ -195,6 +195,13 @@ def test_request_in_pieces_is_answered_once_whole(line: Line) -> None:
     assert json.loads(line.file.readline())["id"] == 1
 
 
+def test_short_requests_after_a_long_one_in_pieces_are_all_seen(line: Line) -> None:
+    line.sock.sendall(b'{"id":1,"command":"faults"' + b" " * 500)
+    assert select.select([line.sock], [], [], 0.05)[0] == []
+    line.sock.sendall(b'}\n{"id":2,"command":"faults"}\n{"id":3,"command":"faults"}\n')
+    assert [json.loads(line.file.readline())["id"] for _ in range(3)] == [1, 2, 3]
+
+
 def test_endless_line_ends_the_connection_with_a_sentence(line: Line, shared: Served) -> None:
     with pytest.raises(OSError):  # noqa: PT012 - which write meets the hang-up depends on timing
         for _ in range(LINE_MAX // 65536 + 64):
