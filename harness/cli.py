@@ -117,7 +117,9 @@ def parser() -> argparse.ArgumentParser:
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
 
-    writes = verbs.add_parser("docs", help="regenerate the generated pages", description="Regenerate docs/claims.md.")
+    writes = verbs.add_parser(
+        "docs", help="regenerate the generated pages", description="Regenerate docs/claims.md and docs/registers.md."
+    )
     writes.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is stale")
     writes.set_defaults(command=_docs)
     return top

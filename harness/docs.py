@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness import claims
+from harness import claims, docs_registers
 from harness.claims import State
 from harness.spec import catalogue
 
@@ -50,7 +50,10 @@ def stale(root: Path, pages: Iterable[Page]) -> list[Page]:
 
 def pages(root: Path, checks: Path) -> tuple[Page, ...]:
     """Return every generated page of the repository at ``root``, whose checks lie below ``checks``."""
-    return (Page("docs/claims.md", lambda: claims_page(catalogue.load(), list(claims.citations([checks])), root)),)
+    return (
+        Page("docs/claims.md", lambda: claims_page(catalogue.load(), list(claims.citations([checks])), root)),
+        Page("docs/registers.md", docs_registers.render),
+    )
 
 
 def claims_page(book: Catalogue, citations: Sequence[Citation], root: Path) -> str:

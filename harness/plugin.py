@@ -284,6 +284,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     """Print the table of claims, what was found and where the report is."""
     run = config.stash[RUN]
     found = run.result()
+    if not found.problems and not any(claim.checks for claim in found.claims) and not found.unclaimed:
+        return  # nothing ran, and pytest says so
     for line in terminal.table(found):
         terminalreporter.write_line(line)
     for line in terminal.summary(found, str(run.options.report / "index.html")):

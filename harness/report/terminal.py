@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from harness.claims import State
 from harness.report.results import ExitStatus, Verdict, is_must
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def summary(run: RunResult, report: str) -> Iterator[str]:
     yield ""
     yield sentence(run)
     everywhere = ", ".join(f"{run.count(verdict)} {verdict.value}" for verdict in Verdict)
-    todo = sum(result.state.value == "todo" for result in run.claims)
+    todo = sum(result.state in {State.TODO, State.UNACCOUNTED} for result in run.claims)
     yield f"All claims of this run: {everywhere} ({todo} of the catalogue's {len(run.claims)} still have no check)."
     if run.facts:
         yield "Environment: " + "; ".join(f"{key} {_one_line(str(value))}" for key, value in sorted(run.facts.items()))

@@ -102,6 +102,11 @@ def test_a_stale_page_is_told_and_rewritten(tmp_path: Path) -> None:
     assert docs.stale(tmp_path, [page]) == []
 
 
+def test_the_generated_pages_are_what_hilnic_docs_writes() -> None:
+    root = catalogue.SPEC_DIRECTORY.parent.parent
+    assert [page.path for page in docs.stale(root, docs.pages(root, root / "harness" / "checks"))] == []
+
+
 def test_no_check_of_the_repository_cites_an_unknown_claim() -> None:
     cited = {
         citation.claim_id: [citation.check]
