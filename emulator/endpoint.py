@@ -28,7 +28,7 @@ class Endpoint:
         self.nic = nic
         self.memory = memory
         self.interrupts = interrupts
-        self._table = MsixTable(config.function)
+        self._table = MsixTable(config.function, interrupts.pending_messages)
         self._table_bar = config.function.msix.bar
         self._io_bars = frozenset(bar.index for bar in config.function.bars if bar.kind.value == "I/O")
         self._state = config.state()

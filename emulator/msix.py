@@ -45,6 +45,10 @@ class GuestInterrupts:
         """The level of the INTx line."""
         return self._asserted
 
+    def pending_messages(self) -> int:
+        """Return the pending bits of the MSI-X vectors (PCI 3.0 6.8.2.10)."""
+        return sum(1 << vector for vector in self._pending[IrqKind.MSIX])
+
     def send(self, vector: int) -> None:
         """Send message ``vector``; nothing happens in INTx mode or past the table."""
         if self._mode is InterruptMode.INTX or not self._state.master:

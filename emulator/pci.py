@@ -12,6 +12,8 @@ from device_model.pci import BarKind
 from emulator.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from device_model.pci import Capability, PciFunction
 
 SIZE = 4096
@@ -185,12 +187,14 @@ class MsixTable:
     A vfio client keeps a table of its own and masks there, so nothing reads this one back but software.
     """
 
-    def __init__(self, function: PciFunction) -> None:
-        """Lay out the table of ``function``, every vector masked."""
+    def __init__(self, function: PciFunction, pending: Callable[[], int]) -> None:
+        """Lay out the table of ``function``, every vector masked; ``pending`` returns the pending bits."""
         layout = function.msix
         self._size = next(bar.size for bar in function.bars if bar.index == layout.bar)
         self._start = layout.table_at
         self._end = layout.table_at + layout.vectors * MSIX_ENTRY
+        self._pending = pending
+        self._pending_at = layout.pending_at
         self._data = bytearray(self._size)
         self.reset()
 
@@ -202,6 +206,8 @@ class MsixTable:
 
     def read(self, offset: int, size: int) -> int:
         """Return ``size`` bytes at ``offset``."""
+        if offset >= self._pending_at:
+            return self._pending() >> (8 * (offset - self._pending_at)) & ((1 << (8 * size)) - 1)
         return int.from_bytes(self._data[offset : offset + size], "little")
 
     def write(self, offset: int, size: int, value: int) -> None:

@@ -101,10 +101,13 @@ def register_callbacks(module: Any) -> None:  # noqa: ANN401 - cffi's module has
 
         return take
 
-    def on_log(_ctx: object, level: int, message: object) -> None:
+    def on_log(ctx: object, level: int, message: object) -> None:
         text = ffi.string(message).decode(errors="replace")
         # A vector without eventfd is everyday life while a guest sets up its interrupts.
-        LOGGER.log(DEBUG if text.startswith("no fd for") else LEVEL_OF_SYSLOG[level & 7], "%s", text)
+        if text.startswith("no fd for"):
+            LOGGER.debug("%s", text)
+        else:
+            context_of(ctx).note(LEVEL_OF_SYSLOG[level & 7], text)
 
     for name, function, answer in (
         ("hilnic_on_read", on_read, errno.EIO),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 SYSLOG_ERROR, SYSLOG_DEBUG = 3, 7
+MOST_COMPLAINTS = 20
+"""How many warnings about one client are logged."""
 
 
 def native() -> Any:  # noqa: ANN401 - cffi's module has no types
@@ -55,6 +57,7 @@ class Context:
         self._device: Device | None = None
         self._failure: BaseException | None = None
         self._closing = False
+        self._complaints = 0
         self._handle = self._ffi.new_handle(self)
         lib = self._lib
         if lib.hilnic_guard_install() != 0:
@@ -155,13 +158,14 @@ class Context:
     def _attach(self) -> bool:
         if self._lib.vfu_attach_ctx(self._ctx) == 0:
             self.connected = True
+            self._complaints = 0
             LOGGER.info("a client has come")
             return True
         error = self._ffi.errno
         if error in OUT_OF_RESOURCES:
             raise VfuError("accepting a client", error)
         if error not in (errno.EAGAIN, errno.EINTR):
-            LOGGER.warning("a client must agree on a version, not end in %s", os.strerror(error))
+            self.note(logging.WARNING, f"a client must agree on a version, not end in {os.strerror(error)}")
             return True
         return False
 
@@ -171,12 +175,10 @@ class Context:
             return bool(handled)
         error = self._ffi.errno
         if error != errno.ENOTCONN:
-            LOGGER.warning("the connection ends, because of %s", os.strerror(error))
+            self.note(logging.WARNING, f"the connection ends, because of {os.strerror(error)}")
             self.hang_up()
             self._lib.vfu_run_ctx(self._ctx)
-        if self.connected:
-            self.connected = False
-            LOGGER.info("the client has left")
+        self.forget_client()
         return True
 
     def hang_up(self) -> None:
@@ -194,6 +196,18 @@ class Context:
         """Remember what a callback raised, for ``step``; the first one counts."""
         self._failure = self._failure or failure
 
+    def note(self, level: int, text: str) -> None:
+        """Log ``text`` about the client; one that talks much nonsense is not given the log for itself."""
+        if level >= logging.WARNING:
+            self._complaints += 1
+            if self._complaints == MOST_COMPLAINTS:
+                LOGGER.warning("%s; further complaints about this client are for --log-level debug only", text)
+            if self._complaints >= MOST_COMPLAINTS:
+                level = logging.DEBUG
+        LOGGER.log(level, "%s", text)
+
     def forget_client(self) -> None:
-        """Take note, from inside a callback, that the library has dropped the client."""
-        self.connected = False
+        """Take note that the library has dropped the client; it says so from inside a callback."""
+        if self.connected:
+            self.connected = False
+            LOGGER.info("the client has left")

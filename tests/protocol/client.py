@@ -11,6 +11,7 @@ import array
 import json
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -64,12 +65,25 @@ class Client:
         self.sock.settimeout(patience_s)
         self._number = 0x4711
         try:
-            self.sock.connect(str(path))
+            self._connect(path, patience_s)
             if negotiate:
                 self.negotiate()
         except BaseException:
             self.sock.close()
             raise
+
+    def _connect(self, path: Path, patience_s: float) -> None:
+        """Connect, waiting while the server's queue is full."""
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                self.sock.connect(str(path))
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.002)
+            else:
+                return
 
     def __enter__(self) -> Self:
         return self
