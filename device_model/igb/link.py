@@ -127,18 +127,16 @@ class Link:
             self.restart()
 
     def reset(self, *, software: bool) -> None:
-        """Follow a reset, after the registers took their reset values; no cause is raised.
+        """Follow a reset, after the registers took their reset values; CTRL.slu is 0 then, and no cause is raised.
 
         A software reset leaves the PHY as it is, every other one resets it and lets it look for a link again.
         """
         self._shown = None
-        if software:
-            self._show(quietly=True)
-            return
-        self.phy.reset()
-        self._agreed = None
-        self._look_for_link()
-        self._show(quietly=True)
+        if not software:
+            self.phy.reset()
+            self._agreed = None
+            self._look_for_link()
+        self._show()
 
     def restart(self) -> None:
         """Drop the PHY's link and look for one afresh."""
@@ -188,7 +186,7 @@ class Link:
             bool(CTRL.fd.of(ctrl)) if CTRL.frcdpx.of(ctrl) else full,
         )
 
-    def _show(self, *, quietly: bool = False) -> None:
+    def _show(self) -> None:
         """Put into STATUS what the MAC sees, and raise LSC if the link came, went or changed."""
         regs = self._regs
         seen = None
@@ -203,11 +201,10 @@ class Link:
         if seen == self._shown:
             return
         self._shown = seen
-        if not quietly:
-            if self._tell.on:
-                mbps, full = seen or (0, False)
-                self._tell(LinkChanged(self._clock.now_ns(), mbps, full))
-            self._raise_cause(ICR.lsc.mask)
+        if self._tell.on:
+            mbps, full = seen or (0, False)
+            self._tell(LinkChanged(self._clock.now_ns(), mbps, full))
+        self._raise_cause(ICR.lsc.mask)
         if seen is not None:
             self._came_up()
 

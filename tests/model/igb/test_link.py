@@ -207,6 +207,14 @@ def test_a_forced_speed_that_the_partner_lacks_gives_no_link() -> None:
     assert not bench.status & LU
 
 
+def test_a_gigabit_link_needs_autonegotiation() -> None:
+    """IEEE 802.3 40.5.1: 1000BASE-T settles master and slave by negotiating."""
+    bench = Bench()
+    bench.linux.phy_write(0, 0x0140)
+    bench.clock.advance(10 * AUTONEG)
+    assert not bench.status & LU
+
+
 # -- losing it -----------------------------------------------------------------------------------------
 
 
