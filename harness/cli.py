@@ -92,6 +92,12 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("--claims", default="", metavar="IDS", help="only checks of these claims, such as RSS-03,NAPI-02")
     runs.add_argument("--report", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s")
     runs.add_argument("--card-patch", default="", metavar="FILE:FUNC", help="a deliberate fault for the card to load")
+    runs.add_argument(
+        "--irq", default="", choices=("msix", "msi", "intx"), help="interrupts of the card; default: msix"
+    )
+    runs.add_argument(
+        "--card", default="", choices=("hilnic", "qemu-igb"), help="default: hilnic; the other, to compare"
+    )
     _lab_options(runs)
     runs.set_defaults(command=_run)
 
@@ -142,6 +148,8 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         kernel=arguments.kernel,
         smp=arguments.smp,
         card_patch=arguments.card_patch,
+        interrupts=arguments.irq,
+        card=arguments.card,
     )
     return run.run(request)
 

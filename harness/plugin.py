@@ -105,6 +105,10 @@ class Run:
         if unknown:
             raise pytest.UsageError(*unknown)
 
+    def must(self, claim_id: str) -> bool:
+        """Say whether this is a claim that must hold."""
+        return results.is_must(self.book.get(claim_id))
+
     def title(self, item_ids: Sequence[str], nodeid: str) -> str:
         """Return the words by which progress calls a check."""
         name = nodeid.rpartition("::")[2]
@@ -193,6 +197,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     else:
         run.selected = frozenset(
             claim.id for claim in run.book if claim.id in run.cited or claim.waived or results.is_must(claim)
+        )
+    cited = {claim_id for item in session.items for claim_id in claim_ids_of(item) if claim_id in run.book}
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and session.items:
+        reporter.write_line(
+            f"{len(session.items)} checks of {len(cited)} claims, {sum(map(run.must, cited))} of them P0"
         )
 
 

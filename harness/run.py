@@ -37,6 +37,8 @@ class RunRequest:
     kernel: str = ""
     smp: int = 4
     card_patch: str = ""
+    interrupts: str = ""
+    card: str = ""
     checks: Path = CHECKS
 
 
@@ -74,6 +76,8 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"-k={request.expression}"] if request.expression else []
     arguments += [f"--claims={request.claim_ids}"] if request.claim_ids else []
     arguments += [f"--kernel={request.kernel}"] if request.kernel else []
+    arguments += [f"--irq={request.interrupts}"] if request.interrupts else []
+    arguments += [f"--card={request.card}"] if request.card else []
     arguments += [f"--card-patch={request.card_patch}"] if request.card_patch else []
     arguments += [] if request.expression or request.claim_ids else ["--claim-accounts"]
     return arguments

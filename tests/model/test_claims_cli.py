@@ -92,9 +92,11 @@ def test_a_run_that_is_not_narrowed_keeps_accounts(tmp_path: Path) -> None:
 
 
 def test_options_reach_pytest(tmp_path: Path) -> None:
-    request = RunRequest(tmp_path, accelerator="tcg", kernel="linux-image-6.12", smp=2, card_patch="m.py:f")
+    request = RunRequest(
+        tmp_path, accelerator="tcg", kernel="linux-image-6.12", smp=2, card_patch="m.py:f", card="qemu-igb"
+    )
     arguments = run.pytest_arguments(request)
-    for argument in ("--accel=tcg", "--kernel=linux-image-6.12", "--smp=2", "--card-patch=m.py:f"):
+    for argument in ("--accel=tcg", "--kernel=linux-image-6.12", "--smp=2", "--card-patch=m.py:f", "--card=qemu-igb"):
         assert argument in arguments
 
 

@@ -154,6 +154,7 @@ def test_facts_of_the_environment_are_kept(finished: Finished) -> None:
 
 def test_the_terminal_names_each_claim_and_ends_with_the_report(finished: Finished) -> None:
     lines = finished.output.splitlines()
+    assert "9 checks of 6 claims, 6 of them P0" in lines
     assert any(line.startswith("  passed     RSS-03  title of RSS-03  [test_queue]") for line in lines), finished.output
     assert "  broken  NAPI-02  P0  title of NAPI-02" in finished.output
     [sentence] = [line for line in lines if line.startswith("BROKEN: ")]
