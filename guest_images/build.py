@@ -5,6 +5,7 @@ An image is a folder of the cache, named by the digest of all that it was made f
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,12 @@ def image(cache: Path, archive: Archive, progress: Progress, kernel: str = "") -
     inputs = image_inputs(archive, kernel_wanted)
 
     def build(folder: Path) -> None:
-        _build(folder, cache, archive, progress, root_recipe(), kernel_wanted)
+        # The image's permissions must not depend on who builds it.
+        previous = os.umask(0o022)
+        try:
+            _build(folder, cache, archive, progress, root_recipe(), kernel_wanted)
+        finally:
+            os.umask(previous)
 
     folder = finished_folder(cache, "images", inputs, build)
     damage = damage_of(folder)

@@ -24,6 +24,9 @@ APT_DEADLINE_S = 1800.0
 UNPACK_DEADLINE_S = 300.0
 KEY_HINT = "apt-get update && apt-get install debian-archive-keyring"
 
+DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""Of util-linux, which is essential in Debian: an apt that outlived a killed set-up would keep its lock."""
+
 CONFIGURATION = """\
 Dir::State "{root}/state";
 Dir::State::status "{root}/status";
@@ -184,7 +187,7 @@ class Archive:
 
     def _apt(self, *arguments: str, folder: Path | None = None) -> str:
         """Run apt-get with the private configuration and return what it printed."""
-        argv = ["apt-get", "-c", str(self._root / "apt.conf"), "-y", *arguments]
+        argv = [*DIES_WITH_US, "apt-get", "-c", str(self._root / "apt.conf"), "-y", *arguments]
         try:
             done = subprocess.run(
                 argv,
@@ -198,7 +201,7 @@ class Archive:
                 check=False,
             )
         except FileNotFoundError:
-            raise EnvironmentLacks("apt-get must be on the PATH: set-up needs Debian 12 or 13") from None
+            raise EnvironmentLacks("setpriv and apt-get must be on the PATH; set-up needs Debian 12 or 13") from None
         except subprocess.TimeoutExpired:
             raise EnvironmentLacks(f"apt-get {arguments[0]} must end within {APT_DEADLINE_S:g} s") from None
         if done.returncode:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guest_images.errors import EnvironmentLacks
 
-PACKAGE_OF_TOOL = {"apt-get": "apt", "dpkg-deb": "dpkg", "gcc": "gcc", "make": "make"}
+PACKAGE_OF_TOOL = {"apt-get": "apt", "dpkg-deb": "dpkg", "gcc": "gcc", "make": "make", "setpriv": "util-linux"}
 PACKAGE_OF_MODULE = {"lzma": "python3", "ssl": "python3", "venv": "python3-venv"}
 """Python modules that a Python built by hand may lack, and the package whose Python has them."""
 C_HEADER = Path("/usr/include/stdio.h")

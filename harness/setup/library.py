@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from guest_images.cache import finished_folder
+from guest_images.cache import STAMP, finished_folder
 from guest_images.debian import Archive, Request
 from guest_images.errors import EnvironmentLacks
 from guest_images.prefix import unpacked
@@ -54,10 +54,14 @@ def ingredients(
     python = f"python{sysconfig.get_python_version()}"
     lacks_header = not Path(sysconfig.get_path("include"), "Python.h").is_file()
 
-    def build(folder: Path) -> None:
+    def extract(folder: Path) -> None:
         tarball = _original_tarball(source_archive.fetch_source(SOURCE_PACKAGE))
         with progress.step("unpacking libvfio-user from QEMU's sources"):
-            extract_subproject(tarball, folder / "src")
+            extract_subproject(tarball, folder)
+
+    def build(folder: Path) -> None:
+        extracted = finished_folder(cache, "sources", {"source": SOURCE_PACKAGE}, extract, name="libvfio-user")
+        shutil.copytree(extracted, folder / "src", ignore=shutil.ignore_patterns(STAMP))
         request = Request(("libjson-c-dev",), host_suite)
         json_c = unpacked(cache, "json-c", host_archive, request, progress, only=JSON_C_PACKAGES)
         shutil.copytree(json_c.root / "usr/include", folder / "json-c/include")
