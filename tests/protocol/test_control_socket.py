@@ -6,15 +6,11 @@ from __future__ import annotations
 import json
 import select
 import socket
-import threading
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from device_model.events import FrameArrived, GuestError
 from device_model.igb.faults import COMMANDS
 from device_model.nic import LinkPartner
 from emulator.control import ControlServer
@@ -25,64 +21,14 @@ from emulator.wires.loopback import LoopbackWire
 from harness.card import Card
 from harness.deadline import Deadline
 from harness.errors import LabBroken, UsageError
-from tests.model.igb.world import Clock, Memory, Messages, World
+from tests.model.igb.world import World
+from tests.protocol.served_card import Bench, Served, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from device_model.events import Event
-    from device_model.igb.nic import Igb
-    from emulator.control.card import ControlledCard
 
 BROADCAST = b"\xff" * 6 + b"\2\0\0\0\0\7" + b"\x88\xb5" + b"control" * 8
-
-
-@dataclass
-class Bench:
-    """What the emulator's Card is, around a world turned by hand."""
-
-    nic: Igb
-    wire: LoopbackWire
-    clock: Clock
-    memory: Memory
-    interrupts: Messages
-
-
-@dataclass
-class Served:
-    """A served card: tests talk to ``path``; ``nic`` may be touched only while nobody else asks."""
-
-    path: Path
-    nic: Igb
-    server: ControlServer
-
-
-@contextmanager
-def serving(path: Path) -> Iterator[Served]:
-    world = World()
-    bench: ControlledCard = Bench(world.nic, LoopbackWire(), world.clock, world.memory, world.messages)
-    server = ControlServer(str(path), bench)
-    stop, told = socket.socketpair()
-
-    def loop() -> None:
-        while True:
-            ready, _, _ = select.select([*server.filenos(), told.fileno()], [], [])
-            if told.fileno() in ready:
-                return
-            for descriptor in ready:
-                server.ready(descriptor)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    try:
-        yield Served(path, world.nic, server)
-    finally:
-        stop.close()
-        thread.join()
-        told.close()
-        server.close()
-        bench.wire.close()
-    assert not path.exists()
 
 
 @pytest.fixture
@@ -397,55 +343,7 @@ def test_absent_card_breaks_the_lab(tmp_path: Path) -> None:
         Card(tmp_path / "control")
 
 
-# -- the recorder -------------------------------------------------------------------------------------------
-
-
-class Nic:
-    def __init__(self) -> None:
-        self.observer: Callable[[Event], None] | None = None
-
-    def observe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
-        self.observer = observer
-        return self.forget
-
-    def forget(self) -> None:
-        self.observer = None
-
-    def tell(self, *events: Event) -> None:
-        for event in events:
-            if self.observer is not None:
-                self.observer(event)
-
-
-def test_ring_keeps_the_newest_and_says_how_many_were_lost() -> None:
-    nic = Nic()
-    recorder = Recorder(nic, capacity=4)
-    nic.tell(*(FrameArrived(n, bytes([n])) for n in range(10)))
-    got = recorder.since(3, None, 100, 1 << 20)
-    assert [event["t_ns"] for event in got.events] == [6, 7, 8, 9]
-    assert [event["number"] for event in got.events] == [6, 7, 8, 9]
-    assert (got.next, got.lost) == (10, 3)
-    assert recorder.since(10, None, 100, 1 << 20).events == []
-
-
-def test_answer_stays_near_the_size_asked_for() -> None:
-    nic = Nic()
-    recorder = Recorder(nic)
-    nic.tell(*(FrameArrived(n, bytes(1000)) for n in range(100)))
-    got = recorder.since(0, None, 100, 10_000)
-    assert 0 < len(got.events) <= 6
-    assert got.next == len(got.events)
-
-
-def test_kinds_are_counted_whether_kept_or_not() -> None:
-    nic = Nic()
-    recorder = Recorder(nic)
-    recorder.select(["GuestError"])
-    nic.tell(FrameArrived(1, b""), GuestError(2, "nonsense"))
-    assert [event["kind"] for event in recorder.since(0, None, 9, 9999).events] == ["GuestError"]
-    assert recorder.counts()["FrameArrived"] == 1
-    recorder.select([])
-    assert nic.observer is None
+# -- the manual ----------------------------------------------------------------------------------------------
 
 
 def test_manual_names_every_command_and_fault() -> None:
