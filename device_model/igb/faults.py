@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 VECTORS = 25
 QUEUES = 16
+_SLOTS = 1 << 16
+_MANY = 1 << 16
+_DWORD = 1 << 32
+_RSS_TYPES = 16
 
 
 class FaultError(Exception):
@@ -71,6 +75,8 @@ class Faults:
     no_tx_timestamp_on: bool = False
     corrupt_loopback_on: bool = False
     force_rx_errors: int = 0
+    bad_nvm_checksum_on: bool = False
+    tx_off_on: bool = False
 
     def apply(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
         """Run the fault command ``name``; FaultError says what is wrong with the name or the arguments."""
@@ -121,11 +127,11 @@ class Faults:
         places = {"before-mask": self.drop_before_mask, "after-mask": self.drop_after_mask}
         if when not in places:
             raise FaultError(f"when must be before-mask or after-mask, not {when!r}")
-        places[when][_within("vector", vector, VECTORS)] = count
+        places[when][_within("vector", vector, VECTORS)] = _within("count", count, _MANY, 1)
 
     def duplicate_interrupts(self, vector: int, count: int = 1) -> None:
         """F3: send the next message of ``vector`` ``count`` more times."""
-        self.duplicates[_within("vector", vector, VECTORS)] = count
+        self.duplicates[_within("vector", vector, VECTORS)] = _within("count", count, _MANY, 1)
 
     def spurious_interrupt(self, vector: int) -> None:
         """F4: send a message that nothing caused."""
@@ -133,7 +139,7 @@ class Faults:
 
     def no_auto_mask(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F5: ignore EIAM."""
-        self.no_auto_mask_on = on
+        self.no_auto_mask_on = _switch(on)
 
     def withhold_completions(self, queue: int) -> None:
         """F6: send frames of ``queue`` but write back nothing."""
@@ -141,17 +147,20 @@ class Faults:
 
     def release_completions(self, queue: int, count: int | None = None) -> dict[str, Any]:
         """F6: write back the oldest ``count`` withheld packets; without a count all, and withhold no more."""
+        _within("queue", queue, QUEUES)
         if count is None:
-            self.withheld_queues.discard(_within("queue", queue, QUEUES))
-        return {"released": self.actions.release_completions(_within("queue", queue, QUEUES), count)}
+            self.withheld_queues.discard(queue)
+        else:
+            _within("count", count, _MANY, 1)
+        return {"released": self.actions.release_completions(queue, count)}
 
     def complete_out_of_order(self, queue: int, index: int) -> None:
         """F7: set DD in one slot now."""
-        self.actions.complete_now(_within("queue", queue, QUEUES), index)
+        self.actions.complete_now(_within("queue", queue, QUEUES), _within("index", index, _SLOTS))
 
     def transmit_nothing(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F8: fetch and complete descriptors but send nothing."""
-        self.transmit_nothing_on = on
+        self.transmit_nothing_on = _switch(on)
 
     def receive_write_back(self, queue: int, mode: str) -> None:
         """F9: ``zero-length`` writes DD with length 0; ``normal`` ends that and supplies the lengths."""
@@ -165,54 +174,68 @@ class Faults:
 
     def receive_errors(self, bits: int) -> None:
         """F9: set these bits in dword 2 of every receive write-back (0: none)."""
-        self.force_rx_errors = bits
+        self.force_rx_errors = _within("bits", bits, _DWORD)
 
     def force_rss(self, rss_hash: int | None = None, queue: int | None = None, rss_type: int | None = None) -> None:
         """F10: report another hash, queue or type than the computed one; without arguments, stop."""
-        given = {"hash": rss_hash, "queue": queue, "type": rss_type}
-        self.forced_rss = {name: value for name, value in given.items() if value is not None}
+        forced = {}
+        if rss_hash is not None:
+            forced["hash"] = _within("rss_hash", rss_hash, _DWORD)
+        if queue is not None:
+            forced["queue"] = _within("queue", queue, QUEUES)
+        if rss_type is not None:
+            forced["type"] = _within("rss_type", rss_type, _RSS_TYPES)
+        self.forced_rss = forced
 
     def force_checksum(self, flags: int | None = None) -> None:
         """F11: report these status/error bits (dword 2 of the write-back) instead of the computed verdict."""
-        self.forced_checksum = flags
+        self.forced_checksum = None if flags is None else _within("flags", flags, _DWORD)
 
     def tx_off(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F12: show STATUS.TXOFF."""
+        self.tx_off_on = _switch(on)
         self.actions.transmit_off(on)
 
     def read_all_ones(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F15: answer every register read with all ones, as a card that fell off the bus."""
-        self.all_ones = on
+        self.all_ones = _switch(on)
 
     def bad_nvm_checksum(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F16: spoil the EEPROM checksum."""
+        self.bad_nvm_checksum_on = _switch(on)
         self.actions.bad_checksum(on)
 
     def ignore_eics(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F17: writes of EICS and ICS cause nothing."""
-        self.ignore_eics_on = on
+        self.ignore_eics_on = _switch(on)
 
     def ignore_eitr(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F19: do not moderate interrupts."""
-        self.ignore_eitr_on = on
+        self.ignore_eitr_on = _switch(on)
 
     def no_tx_timestamp(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F20: transmit timestamps never become valid."""
-        self.no_tx_timestamp_on = on
+        self.no_tx_timestamp_on = _switch(on)
 
     def corrupt_loopback(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F21: flip one byte of every frame that is looped back."""
-        self.corrupt_loopback_on = on
+        self.corrupt_loopback_on = _switch(on)
 
     def stale_descriptor(self, queue: int) -> None:
         """F22: write an old receive descriptor once more."""
         self.actions.rewrite_old_receive_slot(_within("queue", queue, QUEUES))
 
 
-def _within(what: str, value: int, limit: int) -> int:
-    if not isinstance(value, int) or not 0 <= value < limit:
-        raise FaultError(f"{what} must be a number from 0 to {limit - 1}, not {value!r}")
+def _within(what: str, value: int, limit: int, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < limit:
+        raise FaultError(f"{what} must be a number from {least} to {limit - 1}, not {value!r}")
     return value
+
+
+def _switch(on: bool) -> bool:  # noqa: FBT001 - a switch
+    if not isinstance(on, bool):
+        raise FaultError(f"on must be true or false, not {on!r}")
+    return on
 
 
 COMMANDS: dict[str, Callable[..., dict[str, Any] | None]] = {

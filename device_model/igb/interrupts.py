@@ -147,6 +147,8 @@ class InterruptBlock:
         self.raise_causes(cause)
 
     def _event(self, vector: int, cause: str) -> None:
+        if vector >= EITR.count:
+            return
         if self._tell.on:
             self._tell(events.CauseRaised(self._clock.now_ns(), vector, cause))
         self._regs.poke(EICR, self._regs.peek(EICR) | 1 << vector)
@@ -155,7 +157,7 @@ class InterruptBlock:
     def _deliver(self, vector: int, why: str) -> None:
         """Send message ``vector`` if it is pending, unmasked and not moderated (7.3.4, EITR)."""
         regs, bit = self._regs, 1 << vector
-        if vector >= EITR.count or not regs.peek(EICR) & bit:
+        if not regs.peek(EICR) & bit:
             return
         if not regs.peek(EIMS) & bit:
             self._withheld(vector, "masked")
@@ -190,7 +192,10 @@ class InterruptBlock:
         left = drops.get(vector, 0)
         if not left:
             return False
-        drops[vector] = left - 1
+        if left > 1:
+            drops[vector] = left - 1
+        else:
+            del drops[vector]
         self._withheld(vector, "dropped")
         return True
 

@@ -240,6 +240,7 @@ class Igb:
         self.interrupts.reset()
         self.timesync.reset()
         self.semaphores.reset()
+        self.statistics.reset()
         self.nvm.reload()
         self.link.reset(software=software)
         self._io_address = 0
