@@ -21,6 +21,10 @@ class Reset(Enum):
     LOST_CLIENT = "lost-client"
 
 
+class FaultError(Exception):
+    """A deliberate fault was asked for that cannot be; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkPartner:
     """What the other end of the cable offers in autonegotiation; ``speeds_mbps`` empty means no cable.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol
 
+from device_model.nic import FaultError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,10 +22,6 @@ _SLOTS = 1 << 16
 _MANY = 1 << 16
 _DWORD = 1 << 32
 _RSS_TYPES = 16
-
-
-class FaultError(Exception):
-    """A fault was asked for that cannot be; the message says why."""
 
 
 class Actions(Protocol):

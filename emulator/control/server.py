@@ -13,7 +13,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any
 
-from device_model.igb.faults import FaultError
+from device_model.nic import FaultError
 from emulator.control.arguments import CommandError
 from emulator.control.commands import Commands
 from emulator.errors import EnvironmentLacks, UsageError
