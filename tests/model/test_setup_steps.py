@@ -101,7 +101,7 @@ def test_tarball_without_the_subproject_is_refused(tmp_path: Path) -> None:
 def test_tarball_cut_short_is_refused(tmp_path: Path) -> None:
     tarball = source_tarball(tmp_path, "qemu-1/accel/a.c", HEADER)
     tarball.write_bytes(tarball.read_bytes()[:100])
-    with pytest.raises(EnvironmentLacks, match="must be a whole source tarball"):
+    with pytest.raises(EnvironmentLacks, match=f"{tarball.name} must"):
         extract_subproject(tarball, tmp_path / "out")
 
 
