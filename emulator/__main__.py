@@ -57,7 +57,12 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
     add("--engine", default="python", choices=["python"], help="what runs the rings (default: %(default)s)")
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")
-    add("--control", type=Path, metavar="PATH", help="unix socket for control connections: JSON lines, see docs/control.md")
+    add(
+        "--control",
+        type=Path,
+        metavar="PATH",
+        help="unix socket for control connections: JSON lines, see docs/control.md",
+    )
     add(
         "--irq",
         default="msix",
@@ -86,7 +91,9 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         metavar="FILE.py:FUNCTION",
         help="call FUNCTION(card) before serving, to change the card on purpose; may be given several times",
     )
-    add("--log-level", default="warning", choices=list(LOG_LEVELS), help="what is told on stderr (default: %(default)s)")
+    add(
+        "--log-level", default="warning", choices=list(LOG_LEVELS), help="what is told on stderr (default: %(default)s)"
+    )
     add("--die-with-parent", action="store_true", help="end when the process that started this one ends")
     return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +20,11 @@ from emulator.pci import SIZE, ConfigSpace, expose
 from emulator.vfu.context import Context
 from emulator.vfu.device import CONFIG_REGION, IrqKind, Region
 from emulator.wires import open_wire
-from emulator.wires.capture import CaptureFile, CapturedWire
+from emulator.wires.capture import CapturedWire, CaptureFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import ExitStack
 
     from device_model.pci import PciFunction
     from emulator.families import Family

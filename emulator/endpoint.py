@@ -70,7 +70,7 @@ class Endpoint:
         """Stop using a region."""
         self.memory.unmap(iova, size)
 
-    def irq_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001 - vfio's argument
+    def irq_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
         """Pass the client's masks on."""
         self.interrupts.client_masked(kind, vectors, masked)
 

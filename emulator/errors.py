@@ -18,7 +18,7 @@ class WorldError(Exception):
     """The surroundings did not play along (exit status 1)."""
 
 
-class EnvironmentLacks(WorldError):  # noqa: N818 - reads as the sentence that it is
+class EnvironmentLacks(WorldError):
     """Something that must be there before we can start is missing or taken."""
 
 

@@ -50,9 +50,7 @@ def make_82576(around: Surroundings, strapping: Strapping) -> HostedNic:
     from device_model.igb.nic import Igb  # noqa: PLC0415 - only who wants this card pays for it
 
     config = Config(mac=strapping.mac, nvm_image=strapping.nvm, rate_mbps=strapping.rate_mbps)
-    return Igb(
-        memory=around.memory, wire=around.wire, interrupts=around.interrupts, clock=around.clock, config=config
-    )
+    return Igb(memory=around.memory, wire=around.wire, interrupts=around.interrupts, clock=around.clock, config=config)
 
 
 FAMILIES = {"82576": Family(igb_pci.function, make_82576)}

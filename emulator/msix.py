@@ -63,14 +63,14 @@ class GuestInterrupts:
         else:
             self._trigger(vector)
 
-    def set_intx(self, asserted: bool) -> None:  # noqa: FBT001 - the level of a wire is a Boolean
+    def set_intx(self, asserted: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
         """Drive the INTx line."""
         if asserted != self._asserted:
             self._asserted = asserted
             self._config.set_interrupt_status(asserted)
             self._signal_intx()
 
-    def client_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001 - vfio's argument
+    def client_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
         """Take note that the client masked, unmasked, or newly connected ``vectors``."""
         if masked:
             self._masked[kind].update(vectors)

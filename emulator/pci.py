@@ -43,7 +43,7 @@ class PciState:
 
 
 def expose(function: PciFunction, irq: str, msix_vectors: int | None) -> PciFunction:
-    """Return ``function`` with the interrupt schemes up to ``irq`` (msix, msi, intx) and a table of ``msix_vectors``."""
+    """Return ``function`` with the interrupt schemes up to ``irq`` (msix, msi, intx) and ``msix_vectors`` vectors."""
     hidden = {"msix": set(), "msi": {"msix"}, "intx": {"msix", "msi"}}.get(irq)
     if hidden is None:
         raise UsageError(f"the interrupt scheme must be msix, msi or intx, not {irq!r}")
@@ -91,7 +91,7 @@ class ConfigSpace:
             self.data[at] = kept | (new & writable)
         return self._take_reset_request()
 
-    def set_interrupt_status(self, asserted: bool) -> None:  # noqa: FBT001 - the level of a wire
+    def set_interrupt_status(self, asserted: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
         """Show the level of the INTx line (PCI 3.0 6.2.3)."""
         status = self._word(STATUS)
         self._store(STATUS, status | STATUS_INTERRUPT if asserted else status & ~STATUS_INTERRUPT)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ class StopSignal:
         self._previous_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         self._previous = {number: signal.signal(number, self._note) for number in signals}
 
-    def __enter__(self) -> StopSignal:
+    def __enter__(self) -> Self:
         """Return the signal itself."""
         return self
 

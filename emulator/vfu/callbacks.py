@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("hilnic.vfu")
 CRITICAL, WARNING, INFO, DEBUG = logging.CRITICAL, logging.WARNING, logging.INFO, logging.DEBUG
+SAID_BY_US = ("no fd for", "failed to recv version", "failed to receive version")
+"""Complaints of the library that are everyday life, or that the Context repeats in better words."""
+
 LEVEL_OF_SYSLOG = (CRITICAL, CRITICAL, CRITICAL, WARNING, WARNING, INFO, INFO, DEBUG)
 
 
@@ -44,11 +47,11 @@ def tell(context: Context, call: Callable[[Device], None]) -> None:
         return
     try:
         call(device)
-    except BaseException as error:  # noqa: BLE001 - kept for step()
+    except BaseException as error:  # noqa: BLE001 - kept for step(); C cannot carry it
         context.keep(error)
 
 
-def register_callbacks(module: Any) -> None:  # noqa: ANN401 - cffi's module has no types
+def register_callbacks(module: Any) -> None:  # noqa: ANN401 - cffi's objects have no types
     """Give the extension its Python side."""
     ffi, lib = module.ffi, module.lib
     from_handle = ffi.from_handle
@@ -57,11 +60,11 @@ def register_callbacks(module: Any) -> None:  # noqa: ANN401 - cffi's module has
         context: Context = from_handle(lib.vfu_get_private(ctx))
         return context
 
-    def on_read(handle: object, region: int, offset: int, size: int, value: Any) -> int:  # noqa: ANN401
+    def on_read(handle: object, region: int, offset: int, size: int, value: Any) -> int:  # noqa: ANN401 - cffi's objects have no types
         context = from_handle(handle)
         try:
             value[0] = context.device.read(region, offset, size)
-        except BaseException as error:  # noqa: BLE001 - kept for step()
+        except BaseException as error:  # noqa: BLE001 - kept for step(); C cannot carry it
             context.keep(error)
             return errno.EIO
         return 0
@@ -70,7 +73,7 @@ def register_callbacks(module: Any) -> None:  # noqa: ANN401 - cffi's module has
         context = from_handle(handle)
         try:
             context.device.write(region, offset, size, value)
-        except BaseException as error:  # noqa: BLE001 - kept for step()
+        except BaseException as error:  # noqa: BLE001 - kept for step(); C cannot carry it
             context.keep(error)
             return errno.EIO
         return 0
@@ -96,15 +99,14 @@ def register_callbacks(module: Any) -> None:  # noqa: ANN401 - cffi's module has
         tell(context_of(ctx), lambda device: device.dma_unmap(region.iova, region.size))
 
     def on_state(kind: IrqKind) -> Callable[[object, int, int, bool], None]:
-        def take(ctx: object, start: int, count: int, masked: bool) -> None:  # noqa: FBT001 - C's signature
+        def take(ctx: object, start: int, count: int, masked: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
             tell(context_of(ctx), lambda device: device.irq_masked(kind, range(start, start + count), masked))
 
         return take
 
     def on_log(ctx: object, level: int, message: object) -> None:
         text = ffi.string(message).decode(errors="replace")
-        # A vector without eventfd is everyday life while a guest sets up its interrupts.
-        if text.startswith("no fd for"):
+        if text.startswith(SAID_BY_US):
             LOGGER.debug("%s", text)
         else:
             context_of(ctx).note(LEVEL_OF_SYSLOG[level & 7], text)

@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+GONE = frozenset({errno.ENOMSG, errno.ECONNRESET, errno.EPIPE})
 SYSLOG_ERROR, SYSLOG_DEBUG = 3, 7
 MOST_COMPLAINTS = 20
 """How many warnings about one client are logged."""
 
 
-def native() -> Any:  # noqa: ANN401 - cffi's module has no types
+def native() -> Any:  # noqa: ANN401 - cffi's objects have no types
     """Return the compiled bindings, or say how to get them."""
     try:
-        from emulator.vfu import _native  # noqa: PLC0415 - may be missing, and that is a sentence
+        from emulator.vfu import _native  # type: ignore[attr-defined] # noqa: PLC0415 - may be missing, and that is a sentence
     except ImportError as error:
         raise EnvironmentLacks(
             f"the bindings to libvfio-user must be built, and are not ({error}): "
@@ -164,6 +165,9 @@ class Context:
         error = self._ffi.errno
         if error in OUT_OF_RESOURCES:
             raise VfuError("accepting a client", error)
+        if error in GONE:
+            LOGGER.info("a client has left without a word")
+            return True
         if error not in (errno.EAGAIN, errno.EINTR):
             self.note(logging.WARNING, f"a client must agree on a version, not end in {os.strerror(error)}")
             return True

@@ -68,7 +68,7 @@ class Device(Protocol):
     def dma_unmap(self, iova: int, size: int) -> None:
         """Stop using the region before returning: its memory goes away."""
 
-    def irq_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001
+    def irq_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
         """Take note that the client masked, unmasked, or newly connected ``vectors``."""
 
     def quiesce(self) -> None:

@@ -145,7 +145,12 @@ PATCHES = (
     ret = tran_negotiate(vfu_ctx);
 """,
     ),
-    Patch("lib/tran_sock.c", "declares struct timeval", "#include <sys/un.h>\n", "#include <sys/un.h>\n#include <sys/time.h>\n"),
+    Patch(
+        "lib/tran_sock.c",
+        "declares struct timeval",
+        "#include <sys/un.h>\n",
+        "#include <sys/un.h>\n#include <sys/time.h>\n",
+    ),
     Patch(
         "lib/tran_sock.c",
         "a body longer than one socket buffer arrives in pieces",

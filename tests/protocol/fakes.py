@@ -44,6 +44,7 @@ class RememberingNic:
         self.frames: list[bytes] = []
         self.resets: list[Reset] = []
         self.changes = 0
+        self.observers: list[Observer] = []
 
     def region_read(self, bar: int, offset: int, size: int) -> int:
         value = int.from_bytes(self.bars[bar][offset : offset + size], "little")
@@ -100,7 +101,8 @@ class RememberingNic:
         self.changes += 1
 
     def observe(self, observer: Observer) -> Callable[[], None]:
-        return lambda: None
+        self.observers.append(observer)
+        return lambda: self.observers.remove(observer)
 
     def set_rate(self, rate: int | str) -> None:
         raise NotImplementedError(rate)

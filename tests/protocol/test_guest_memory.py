@@ -13,11 +13,12 @@ import pytest
 
 from tests.protocol import client as protocol
 from tests.protocol.client import BAR0, CONFIG, READABLE, WRITABLE, Client, Refused
-from tests.protocol.conftest import CardProcess
-from tests.protocol.fakes import COMMAND, COPY, FAULTED, LENGTH, RESULT, SOURCE, STORE32, STORE64, TARGET
+from tests.protocol.fakes import COMMAND, COPY, FAULTED, RESULT, SOURCE, STORE32, STORE64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.protocol.conftest import CardProcess
 
 PAGE = 4096
 LOW, HIGH = 0x10_0000, 0xFFFF_FFFF_FFFF_0000
@@ -205,7 +206,9 @@ def test_more_regions_than_libvfio_user_had_room_for_can_be_mapped(client: Clien
         client.dma_unmap(LOW + 2 * PAGE * page, PAGE)
 
 
-def test_mapping_the_same_again_is_accepted_and_leaks_nothing(card: CardProcess, client: Client, memory: Memory) -> None:
+def test_mapping_the_same_again_is_accepted_and_leaks_nothing(
+    card: CardProcess, client: Client, memory: Memory
+) -> None:
     client.dma_map(LOW, PAGE, memory.fd)
     before = card.descriptors()
     for _ in range(20):
@@ -245,8 +248,12 @@ def test_a_map_larger_than_any_machine_is_refused(client: Client, memory: Memory
     assert refused.value.errno == errno.ENOSPC
 
 
-@pytest.mark.parametrize(("iova", "size"), [(LOW + PAGE, PAGE), (LOW - PAGE, 2 * PAGE), (LOW - PAGE, 9 * PAGE), (LOW, PAGE)])
-def test_an_overlapping_map_is_refused_and_the_first_stays(client: Client, memory: Memory, iova: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("iova", "size"), [(LOW + PAGE, PAGE), (LOW - PAGE, 2 * PAGE), (LOW - PAGE, 9 * PAGE), (LOW, PAGE)]
+)
+def test_an_overlapping_map_is_refused_and_the_first_stays(
+    client: Client, memory: Memory, iova: int, size: int
+) -> None:
     client.dma_map(LOW, 4 * PAGE, memory.fd)
     with pytest.raises(Refused) as refused:
         client.dma_map(iova, size, memory.fd, offset=PAGE)

@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.protocol import client as protocol
-from tests.protocol.client import ACTION_TRIGGER, BAR0, BAR3, CONFIG, DATA_BOOL, DATA_EVENTFD, DATA_NONE, INTX, MSI, MSIX, Client
-from tests.protocol.conftest import CardProcess
+from tests.protocol.client import (
+    ACTION_TRIGGER,
+    BAR0,
+    BAR3,
+    CONFIG,
+    DATA_BOOL,
+    DATA_EVENTFD,
+    DATA_NONE,
+    INTX,
+    MSI,
+    MSIX,
+    Client,
+)
 from tests.protocol.fakes import COMMAND, COUNT_CHANGES, INTX_OFF, INTX_ON, RESULT, SEND, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.protocol.conftest import CardProcess
 
 MSI_CONTROL, MSI_MASK, MSIX_CONTROL = 0x52, 0x60, 0x72
 MSI_ENABLE, MSIX_ENABLE = 1, 0x8000

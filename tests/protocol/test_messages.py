@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import errno
 import struct
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.protocol import client as protocol
 from tests.protocol.client import BAR0, BAR1, BAR2, BAR3, CONFIG, Client, Refused
-from tests.protocol.conftest import CardProcess
 from tests.protocol.fakes import COMMAND, COUNT_RESETS, RESULT
+
+if TYPE_CHECKING:
+    from tests.protocol.conftest import CardProcess
 
 
 def test_version_is_negotiated_down_to_what_both_speak(card: CardProcess) -> None:
@@ -33,7 +36,8 @@ def test_device_is_a_pci_device_that_can_be_reset(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "size"), [(BAR0, 0x20000), (BAR1, 0x20000), (BAR2, 32), (BAR3, 0x4000), (4, 0), (5, 0), (6, 0), (CONFIG, 4096)]
+    ("index", "size"),
+    [(BAR0, 0x20000), (BAR1, 0x20000), (BAR2, 32), (BAR3, 0x4000), (4, 0), (5, 0), (6, 0), (CONFIG, 4096)],
 )
 def test_regions_have_the_sizes_of_the_data_sheet(client: Client, index: int, size: int) -> None:
     info = client.region_info(index)

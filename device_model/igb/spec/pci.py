@@ -72,7 +72,7 @@ EXPRESS = Capability(
     0x10,
     0xA0,
     struct.pack(
-        "<HIHHIHH12xIHHIHH8x",
+        "<HIHHIHH16xIHHIHH8x",
         EXPRESS_VERSION_2_ENDPOINT,
         DEVICE_CAPABILITIES,
         DEVICE_CONTROL,
@@ -87,7 +87,7 @@ EXPRESS = Capability(
         0,
         0,
     ),
-    writable=struct.pack("<HIHHIH14xIHH", 0, 0, 0x7FFF, 0, 0, 0x00CB, 0, 0x001F, 0),
+    writable=struct.pack("<HIHHIH18xIH", 0, 0, 0xFFFF, 0, 0, 0x00CB, 0, 0x001F),
     cleared_by_one=struct.pack("<HIHH", 0, 0, 0, 0x000F),
 )
 
