@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import claims, docs, run
+from harness import claims, docs, mutants, run
 from harness.errors import UsageError, WorldError
 from harness.report import terminal
 from harness.report.results import ExitStatus
@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     mutates.add_argument(
         "-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text"
     )
-    mutates.add_argument("--table", type=Path, default=Path("tests/mutants.py"), help="default: %(default)s")
+    mutates.add_argument("--table", type=Path, default=Path("tests/mutants"), help="default: %(default)s")
     mutates.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
@@ -226,29 +226,29 @@ def _explain(arguments: argparse.Namespace) -> ExitStatus:
 
 def _mutants(arguments: argparse.Namespace) -> ExitStatus:
     book = catalogue.load()
-    table = run.read_mutants(arguments.table)
-    for mutant in table:
-        book.get(mutant.claim_id)
+    table = mutants.read_table(arguments.table)
+    for claim_id in table.claim_ids:
+        book.get(claim_id)
     text = arguments.expression.lower()
-    chosen = [mutant for mutant in table if text in f"{mutant.claim_id} {mutant.function}".lower()]
+    chosen = [mutant for mutant in table.mutants if text in f"{mutant.claim_id} {mutant.function}".lower()]
     if not chosen:
         raise UsageError(f"-k must match a claim or a fault of {arguments.table}, not {arguments.expression!r}")
     options = [f"--accel={arguments.accel}", f"--smp={arguments.smp}"]
     options += [f"--kernel={arguments.kernel}"] if arguments.kernel else []
     progress = terminal.Progress(Console(sys.stdout.isatty()))
 
-    def attempt(mutant: run.Mutant) -> tuple[run.Fate, str]:
+    def attempt(mutant: mutants.Mutant) -> tuple[mutants.Fate, str]:
         progress.start(f"{mutant.claim_id} {mutant.function}")
-        return run.try_mutant(mutant, arguments.table.absolute(), arguments.report.absolute(), options)
+        return mutants.try_mutant(mutant, arguments.report.absolute(), options)
 
     try:
-        fates = run.try_mutants(chosen, attempt, progress.finish)
+        fates = mutants.try_mutants(chosen, attempt, progress.finish)
     finally:
         progress.close()
-    killed = sum(fate is run.Fate.KILLED for fate in fates.values())
+    killed = sum(fate is mutants.Fate.KILLED for fate in fates.values())
     print(f"{killed} of {len(fates)} mutants killed; what each run said is in {arguments.report}")
-    have = {mutant.claim_id for mutant in table}
-    missing = [claim.id for claim in book if claim.priority.value == "P0" and not claim.waived and claim.id not in have]
+    must = [claim.id for claim in book if claim.priority.value == "P0" and not claim.waived]
+    missing = [claim_id for claim_id in must if claim_id not in table.claim_ids]
     if missing and not arguments.expression:
         print(f"{len(missing)} must-claims have no mutant: {', '.join(missing)}")
         return ExitStatus.BROKEN

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from harness import cli, run
+from harness import cli, mutants, run
 from harness.errors import LabBroken, UsageError
-from harness.run import Fate, Mutant, RunRequest
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from harness.mutants import Fate, Mutant, Table
+from harness.run import RunRequest
 
 TABLE = """
 MUTANTS: dict[str, str] = {"RSS-03": "always_queue_zero", "NAPI-02": "message_for_every_frame"}
@@ -103,26 +101,42 @@ def test_options_reach_pytest(tmp_path: Path) -> None:
 def test_the_table_of_mutants_is_read_without_running_it(tmp_path: Path) -> None:
     table = tmp_path / "mutants.py"
     table.write_text("raise SystemExit\n" + TABLE, encoding="utf-8")
-    assert run.read_mutants(table) == (
-        Mutant("RSS-03", "always_queue_zero"),
-        Mutant("NAPI-02", "message_for_every_frame"),
-    )
+    found = (Mutant("RSS-03", "always_queue_zero", table), Mutant("NAPI-02", "message_for_every_frame", table))
+    assert mutants.read_table(table) == Table(found, {})
+
+
+def test_a_folder_of_mutants_is_one_table(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("x = 1", encoding="utf-8")
+    (tmp_path / "rss.py").write_text('def f(card): ...\nMUTANTS = {"RSS-03": "f"}', encoding="utf-8")
+    (tmp_path / "napi.py").write_text('MUTANTS = {}\nNO_MUTANT = {"NAPI-01": "no card has a say"}', encoding="utf-8")
+    table = mutants.read_table(tmp_path)
+    assert table.mutants == (Mutant("RSS-03", "f", tmp_path / "rss.py"),)
+    assert table.reasons == {"NAPI-01": "no card has a say"}
+    assert table.claim_ids == {"RSS-03", "NAPI-01"}
+
+
+def test_a_claim_in_two_files_of_mutants_is_refused(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text('def f(card): ...\nMUTANTS = {"RSS-03": "f"}', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"RSS-03 must be in one file, not in .*a\.py and .*b\.py"):
+        mutants.read_table(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('MUTANTS = {"RSS-03": "absent"}', r"MUTANTS\['RSS-03'\] must name a function of the file, not 'absent'"),
+        ('MUTANTS = {"RSS-03": "absent"}', r"MUTANTS\['RSS-03'\] must name a function there, not 'absent'"),
         ("MUTANTS = dict(a=1)", r"MUTANTS must be a literal dict, not dict\(a=1\)"),
         ("x = 1", "MUTANTS must be a literal dict, not absent"),
         ("MUTANTS = {", "must be readable Python"),
+        ('MUTANTS = {}\nNO_MUTANT = {"RSS-03": " "}', r"NO_MUTANT\['RSS-03'\] must be a sentence, not ' '"),
     ],
 )
 def test_a_malformed_table_is_refused(tmp_path: Path, text: str, words: str) -> None:
     table = tmp_path / "mutants.py"
     table.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=words):
-        run.read_mutants(table)
+        mutants.read_table(table)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +144,7 @@ def test_a_malformed_table_is_refused(tmp_path: Path, text: str, words: str) -> 
 )
 def test_a_mutant_is_killed_only_by_a_broken_claim(verdict: str, fate: Fate) -> None:
     found = {"claims": [{"id": "RSS-03", "verdict": verdict, "reason": "why"}, {"id": "TX-01", "verdict": "broken"}]}
-    assert run.fate_of(Mutant("RSS-03", "f"), found) == (fate, "why")
+    assert mutants.fate_of(Mutant("RSS-03", "f", Path("m.py")), found) == (fate, "why")
 
 
 def test_a_broken_lab_leaves_one_mutant_unjudged_and_tries_the_next() -> None:
@@ -140,7 +154,8 @@ def test_a_broken_lab_leaves_one_mutant_unjudged_and_tries_the_next() -> None:
         return Fate.KILLED, "assert 0 == 3"
 
     said: list[str] = []
-    fates = run.try_mutants([Mutant("RSS-03", "a"), Mutant("TX-01", "b")], attempt, said.append)
+    table = Path("m.py")
+    fates = mutants.try_mutants([Mutant("RSS-03", "a", table), Mutant("TX-01", "b", table)], attempt, said.append)
     assert list(fates.values()) == [Fate.UNJUDGED, Fate.KILLED]
     assert said == [
         "  unjudged RSS-03   a  (QEMU must run, and ended with 1)",
