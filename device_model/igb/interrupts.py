@@ -48,7 +48,7 @@ RXDW = 1 << 7
 INT_ASSERTED = 1 << 31
 _VALID = 0x80
 _VECTOR = 0x1F
-_TCP_TIMER_CAUSE = 1 << 30
+_TCP_TIMER = ICR.tcp_timer.mask
 
 
 class InterruptBlock:
@@ -280,10 +280,11 @@ class InterruptBlock:
         """Causes ``gained`` are new or newly unmasked; those that stand in ICR and ``mask`` interrupt."""
         pending = self._regs.peek(ICR) & mask & gained
         if self._multiple():
-            if pending & ~_TCP_TIMER_CAUSE:
-                entry = (self._regs.peek(IVAR_MISC) >> 8) & 0xFF
-                if entry & _VALID:
-                    self._event(entry & _VECTOR, "other")
+            entries = self._regs.peek(IVAR_MISC)
+            if pending & _TCP_TIMER and entries & _VALID:
+                self._event(entries & _VECTOR, "tcp-timer")
+            if pending & ~_TCP_TIMER and entries >> 8 & _VALID:
+                self._event(entries >> 8 & _VECTOR, "other")
         elif pending:
             self._owed = True
             self._legacy(why)
