@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.errors import LabBroken
+from harness.errors import LabBroken, WorldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +46,11 @@ class Deadline:
         return other if other.at < self.at else self
 
 
-def wait_until(look: Callable[[], T | None], deadline: Deadline, what: str) -> T:
+def wait_until(look: Callable[[], T | None], deadline: Deadline, what: str, error: type[WorldError] = LabBroken) -> T:
     """Call ``look`` until it answers something true and return that answer.
 
     The pause between two looks doubles from 2 ms to 100 ms. ``what`` completes the sentence
-    "<what> must happen within N s". Raises LabBroken when the deadline passes first; whatever ``look``
+    "<what> must happen within N s". Raises ``error`` when the deadline passes first; whatever ``look``
     raises goes through.
     """
     pause = FIRST_LOOK_S
@@ -59,6 +59,6 @@ def wait_until(look: Callable[[], T | None], deadline: Deadline, what: str) -> T
         if answer:
             return answer
         if deadline.passed:
-            raise LabBroken(f"{what} must happen within {deadline.seconds:g} s, but it did not")
+            raise error(f"{what} must happen within {deadline.seconds:g} s, but it did not")
         time.sleep(min(pause, deadline.remaining))
         pause = min(pause * 2, SLOWEST_LOOK_S)

@@ -26,3 +26,7 @@ class LabBroken(WorldError):
 
 class GuestFault(WorldError):
     """The guest's kernel panicked, oopsed or hung: a finding about the guest, not about the lab."""
+
+
+class NotSeen(WorldError):
+    """What a check waited for did not come, or what must not come did: a finding, not a broken lab."""

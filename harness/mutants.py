@@ -64,9 +64,7 @@ def read_table(path: Path) -> Table:
     for mutant in mutants:
         other = seen.setdefault(mutant.claim_id, mutant)
         if other is not mutant:
-            raise UsageError(
-                f"{mutant.claim_id} must be in one file, not in {other.table} and {mutant.table}"
-            )
+            raise UsageError(f"{mutant.claim_id} must be in one file, not in {other.table} and {mutant.table}")
     return Table(mutants, {claim_id: reason for table in tables for claim_id, reason in table.reasons.items()})
 
 
@@ -81,9 +79,7 @@ def _read_file(path: Path) -> Table:
     for claim_id, value in _entries(path, "MUTANTS", values.get("MUTANTS")):
         name = value.value if isinstance(value, ast.Constant) else getattr(value, "id", None)
         if not isinstance(name, str) or name not in functions:
-            raise UsageError(
-                f"{path}: MUTANTS[{claim_id!r}] must name a function there, not {ast.unparse(value)}"
-            )
+            raise UsageError(f"{path}: MUTANTS[{claim_id!r}] must name a function there, not {ast.unparse(value)}")
         mutants.append(Mutant(claim_id, name, path))
     reasons = {}
     for claim_id, value in _entries(path, "NO_MUTANT", values.get("NO_MUTANT", ast.Dict([], []))):

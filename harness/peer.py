@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.answers import answer
 from harness.deadline import Deadline, wait_until
-from harness.errors import LabBroken, UsageError
+from harness.errors import LabBroken, NotSeen, UsageError
 from harness.traffic import Flow, Station, flows, numbered_frames
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Peer:
     ) -> list[bytes]:
         """Return the oldest ``count`` frames that satisfy ``where`` and were not taken before; others stay.
 
-        Waits for them within ``deadline`` (10 s). Raises LabBroken with what came instead.
+        Waits for them within ``deadline`` (10 s). Raises NotSeen with what came instead.
         """
         until = deadline or Deadline.after(10)
         taken: list[int] = []
@@ -206,7 +206,7 @@ class Peer:
                         taken.append(looked)
                     looked += 1
                 if len(taken) < count and not self._wait_beyond(looked, until):
-                    raise LabBroken(
+                    raise NotSeen(
                         f"{count} such frames must come within {until.seconds:g} s, not {len(taken)} "
                         f"({looked - len(taken)} others came)"
                     )
@@ -223,7 +223,7 @@ class Peer:
         return [arrival.frame for arrival in taken]
 
     def expect_silence(self, seconds: float, where: Callable[[bytes], bool] | None = None) -> None:
-        """Watch for ``seconds`` that no frame satisfying ``where`` comes; raises LabBroken when one does."""
+        """Watch for ``seconds`` that no frame satisfying ``where`` comes; raises NotSeen when one does."""
         until = Deadline.after(seconds)
         with self._changed:
             start = len(self._arrivals)
@@ -232,7 +232,7 @@ class Peer:
                 self._check_pump()
                 for arrival in self._arrivals[start:]:
                     if where is None or where(arrival.frame):
-                        raise LabBroken(f"no such frame must come within {seconds:g} s, not {arrival.frame[:64].hex()}")
+                        raise NotSeen(f"no such frame must come within {seconds:g} s, not {arrival.frame[:64].hex()}")
                 start = len(self._arrivals)
 
     def forget(self) -> None:

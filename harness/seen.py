@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.deadline import Deadline, wait_until
-from harness.errors import LabBroken
+from harness.errors import LabBroken, NotSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class Recording:
     ) -> list[Seen]:
         """Return the events as ``all`` does once there are at least ``count``, within ``deadline`` (10 s).
 
-        Raises LabBroken when they do not come.
+        Raises NotSeen when they do not come.
         """
         what = f"{count} events of {kind or ', '.join(self._kinds) or 'any kind'}"
 
@@ -113,7 +113,7 @@ class Recording:
             found = self.all(kind, where)
             return found if len(found) >= count else None
 
-        return wait_until(enough, deadline or Deadline.after(10), what) if count else self.all(kind, where)
+        return wait_until(enough, deadline or Deadline.after(10), what, NotSeen) if count else self.all(kind, where)
 
     def _collect(self) -> None:
         """Fetch what is new."""

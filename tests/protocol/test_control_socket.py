@@ -20,7 +20,7 @@ from emulator.recorder import KINDS, Recorder
 from emulator.wires.loopback import LoopbackWire
 from harness.card import Card
 from harness.deadline import Deadline
-from harness.errors import LabBroken, UsageError
+from harness.errors import LabBroken, NotSeen, UsageError
 from tests.model.igb.world import World
 from tests.protocol.served_card import Bench, Served, serving
 
@@ -181,9 +181,7 @@ def test_second_card_on_the_same_path_replaces_a_dead_ones_socket(tmp_path: Path
     dead.close()
     world = World()
     wire = LoopbackWire()
-    server = ControlServer(
-        str(tmp_path / "control"), Bench(world.nic, wire, world.clock, world.memory, world.messages)
-    )
+    server = ControlServer(str(tmp_path / "control"), Bench(world.nic, wire, world.clock, world.memory, world.messages))
     server.close()
     server.close()
     wire.close()
@@ -252,7 +250,7 @@ def test_recording_adds_quiet_kinds_for_its_time_only(card: Card) -> None:
 
 
 def test_waiting_for_an_event_that_does_not_come_is_the_labs_fault(card: Card) -> None:
-    with card.recording("FrameArrived") as seen, pytest.raises(LabBroken, match="1 events of FrameArrived"):
+    with card.recording("FrameArrived") as seen, pytest.raises(NotSeen, match="1 events of FrameArrived"):
         seen.wait(1, Deadline.after(0.05))
 
 

@@ -14,7 +14,7 @@ from emulator.wires import WireEnd, open_wire
 from harness import frames
 from harness.deadline import Deadline, wait_until
 from harness.dissect import dissect
-from harness.errors import LabBroken, UsageError
+from harness.errors import LabBroken, NotSeen, UsageError
 from harness.peer import Peer
 from harness.traffic import Flow, Ledger, Station, frame, numbered, read_numbered
 
@@ -116,7 +116,7 @@ def test_expect_takes_what_fits_and_leaves_the_rest(peer: Peer, card: WireEnd) -
 def test_expecting_too_much_takes_nothing_and_tells_what_came(peer: Peer, card: WireEnd) -> None:
     for number in range(3):
         card.emit(udp_frame(number))
-    with pytest.raises(LabBroken, match=r"2 such frames .* not 1 \(2 others came\)"):
+    with pytest.raises(NotSeen, match=r"2 such frames .* not 1 \(2 others came\)"):
         peer.expect(2, lambda made: number_of(made) == 1, Deadline.after(0.2))
     assert len(peer.expect(3)) == 3
 
@@ -132,7 +132,7 @@ def test_silence_ends_with_the_first_frame_that_fits(peer: Peer, card: WireEnd) 
 
     later = threading.Timer(0.02, speak)
     later.start()
-    with pytest.raises(LabBroken, match="no such frame"):
+    with pytest.raises(NotSeen, match="no such frame"):
         peer.expect_silence(5, lambda made: number_of(made) == 8)
     later.join()
 
