@@ -40,7 +40,9 @@ class Accelerator:
     why: str
 
 
-def choose(wanted: str, materials: Materials, folder: Path, say: Callable[[str], None], device: Path = KVM) -> Accelerator:
+def choose(
+    wanted: str, materials: Materials, folder: Path, say: Callable[[str], None], device: Path = KVM
+) -> Accelerator:
     """Return the accelerator for ``wanted``: ``auto``, ``kvm`` or ``tcg``.
 
     Raises LabBroken if ``kvm`` is wanted and a guest does not execute in it.

@@ -98,9 +98,9 @@ class Plugged:
 class Lab:
     """One guest at a time, and at most one card in it.
 
-    ``folder`` gets the artefacts: guest-N/ (console.log, qemu.argv, qemu.log) and card-N/ (emulator.log, wire.pcapng).
-    ``default`` is the card that ``bound`` plugs when it is not told otherwise. ``timings`` holds the seconds of the last
-    restore, binding and link-up.
+    ``folder`` gets the artefacts: guest-N/ (console.log, qemu.argv, qemu.log), card-N/ (emulator.log, wire.pcapng).
+    ``default`` is the card that ``bound`` plugs when it is not told otherwise. ``timings`` holds the seconds of the
+    last restore, binding and link-up.
     """
 
     def __init__(
@@ -155,13 +155,18 @@ class Lab:
             self.shut()
         if self._guest is None:
             self._restore()
-        assert self._guest is not None  # noqa: S101 - _restore made it
+        return self.present
+
+    @property
+    def present(self) -> Guest:
+        """The guest that runs now. Raises LabBroken if there is none."""
+        if self._guest is None:
+            raise LabBroken("a guest must run, and none does")
         return self._guest
 
     def _healthy(self) -> bool:
-        assert self._guest is not None  # noqa: S101 - asked only with a guest
         try:
-            self._guest.check()
+            self.present.check()
         except (GuestFault, LabBroken):
             return False
         return True
@@ -184,28 +189,28 @@ class Lab:
         """Return the guest with its driver bound to the card, link up, addresses set.
 
         Without ``options`` whichever card is plugged will do (none: the default); with them, a card of other options is
-        replaced in the running guest.
+        replaced, see ``unplug``.
         """
-        guest = self.booted()
-        if self._bound is not None and options not in (None, self._bound.options):
+        self.booted()
+        if self._plugged is not None and (self._bound is None or options not in (None, self._bound.options)):
             self.unplug()
         if self._bound is None:
-            self._plug(guest, options or self.default)
-        assert self._bound is not None  # noqa: S101 - _plug made it
+            self._plug(self.booted(), options or self.default)
+        assert self._bound is not None
         return self._bound
 
     def replug(self, options: CardOptions | None = None) -> Bound:
-        """Replace the card by a new one (of ``options``, or the default) in the running guest."""
+        """Replace the card by a new one, of ``options`` or the default; see ``unplug``."""
         self.booted()
         self.unplug()
         return self.bound(options or self.default)
 
     def _plug(self, guest: Guest, options: CardOptions) -> None:
-        assert self._vm is not None  # noqa: S101 - there is a guest
+        assert self._vm is not None
         began = time.monotonic()
         self.plug(options)
         plugged = self._plugged
-        assert plugged is not None  # noqa: S101 - just plugged
+        assert plugged is not None
         netif = guest.netif(NAME)
         self._wait_netif(guest)
         self.timings["bound"] = time.monotonic() - began
@@ -217,9 +222,11 @@ class Lab:
     def plug(self, options: CardOptions | None = None) -> Plugged:
         """Start a card and plug it, without waiting for the driver (state ``emulator``)."""
         guest = self.booted()
-        assert self._vm is not None  # noqa: S101 - there is a guest
+        assert self._vm is not None
         self._cards += 1
-        sockets = CardSockets(*(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer")))
+        sockets = CardSockets(
+            *(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer"))
+        )
         self._say("plugging the card")
         plugged = Plugged(self._vm, options or self.default, sockets, self.card_folder)
         self._plugged = plugged
@@ -232,22 +239,38 @@ class Lab:
         path = f"/sys/class/net/{NAME}/type"
         found = guest.agent.start("wait_text", path=path, text="1", seconds=BIND_S).result(BIND_S + 5)
         if found is None:
-            raise GuestFault(f"the guest must make {NAME} within {BIND_S:g} s; its console says:\n{guest.console.last()}")
+            raise GuestFault(
+                f"the guest must make {NAME} within {BIND_S:g} s; its console says:\n{guest.console.last()}"
+            )
 
     def unplug(self) -> None:
-        """Take the card out, if there is one; changes that checks made to the guest are taken back first."""
-        plugged, self._plugged, self._bound = self._plugged, None, None
+        """Take the card out, if there is one. With one of ours the guest goes too.
+
+        QEMU 11.1 aborts when a vfio-user card with MSI-X leaves: vfio_user_pci_finalize removes the PBA's memory region
+        from a BAR that has already let go of it. Only QEMU's own card can leave a running guest.
+        """
+        plugged = self._plugged
         if plugged is None:
             return
-        if self._guest is not None:
-            self._guest.undo.run()
-            self._guest.forget_watched()
+        if plugged.process is not None:
+            self.shut()
+            return
+        self._plugged = self._bound = None
+        self.present.undo.run()
+        self.present.forget_watched()
         plugged.unplug()
 
     def fresh(self, options: CardOptions | None = None) -> Bound:
         """Throw guest and card away, and bind anew from the snapshot."""
         self.shut()
         return self.bound(options)
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes: ``QEMU`` and ``card``, those that run."""
+        found = {} if self._vm is None else {"QEMU": self._vm.child.pid}
+        if self._plugged is not None and self._plugged.process is not None:
+            found["card"] = self._plugged.process.child.pid
+        return found
 
     def facts(self) -> dict[str, str]:
         """Return what a report says of the surroundings."""

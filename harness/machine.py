@@ -6,8 +6,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AGENT_PORT = "hilnic.agent"
 AGENT_DEVICE = f"/dev/virtio-ports/{AGENT_PORT}"

@@ -8,7 +8,7 @@ import contextlib
 import threading
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
 
@@ -77,7 +77,9 @@ class Monitor:
                     self._changed.notify_all()
                     return
                 message = event.result()
-                self._events.append(MonitorEvent(str(message["event"]), dict(message.get("data", {}))))
+                self._events.append(
+                    MonitorEvent(str(message["event"]), cast("dict[str, Any]", message.get("data", {})))
+                )
                 self._changed.notify_all()
 
     async def _until_lost(self) -> None:

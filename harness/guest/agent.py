@@ -46,8 +46,9 @@ class Done:
 class Pending:
     """A request under way."""
 
-    def __init__(self, call: str, future: Future[Any], check: Callable[[], None]) -> None:
+    def __init__(self, call: str, future: Future[Any], check: Callable[[], None], lost: Callable[[], str]) -> None:
         self._call = call
+        self._lost = lost
         self._future = future
         self._check = check
 
@@ -67,6 +68,9 @@ class Pending:
                 if deadline.passed:
                     raise LabBroken(f"the guest must answer {self._call} within {seconds:g} s, but is silent") from None
                 continue
+            if answer is None:
+                self._check()
+                raise LabBroken(f"the guest must answer {self._call}, but its line was cut: {self._lost()}")
             if "error" in answer:
                 error = answer["error"]
                 raise AgentRefusedError(self._call, error["type"], error["message"], error["errno"])
@@ -76,10 +80,12 @@ class Pending:
 class Agent:
     """Requests and answers over one connected socket.
 
-    ``check`` is called while an answer is overdue; it raises if the guest or QEMU is known to be dead.
+    ``check`` is called while an answer is overdue; it raises if the guest or QEMU is known to be dead. ``lost`` says
+    why the line was cut.
     """
 
-    def __init__(self, line: socket.socket, check: Callable[[], None]) -> None:
+    def __init__(self, line: socket.socket, check: Callable[[], None], lost: Callable[[], str]) -> None:
+        self._lost = lost
         self._line = line
         self._check = check
         self._numbers = itertools.count(1)
@@ -103,7 +109,7 @@ class Agent:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
-            future.set_result(fault("EOFError", "the agent's port was closed"))
+            future.set_result(None)
 
     def _deliver(self, line: bytes) -> None:
         try:
@@ -130,7 +136,7 @@ class Agent:
         except OSError as error:
             self._check()
             raise LabBroken(f"the guest must take {call}, but its port is closed: {error.strerror}") from error
-        return Pending(call, future, self._check)
+        return Pending(call, future, self._check, self._lost)
 
     def call(self, name: str, /, *, within_s: float = CALL_S, cpus: Sequence[int] = (), **args: object) -> Any:  # noqa: ANN401
         """Do one request and return its value; in a thread of its own if pinned to ``cpus``."""
@@ -210,8 +216,3 @@ class Agent:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def fault(kind: str, message: str) -> dict[str, Any]:
-    """Return an answer that tells of a fault on this side."""
-    return {"error": {"type": kind, "message": message, "errno": None}}

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.machine import AGENT_DEVICE
+from harness.machine import AGENT_DEVICE, AGENT_PORT
 
 if TYPE_CHECKING:
     from harness.deadline import Deadline
@@ -21,11 +21,20 @@ MAIN = "import sys\nfrom program.serve import main\nmain(sys.argv)\n"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 START = """
 set -e
+everywhere=$(cat /proc/irq/default_smp_affinity)
+echo 1 > /proc/irq/default_smp_affinity
 modprobe virtio_console
+echo "$everywhere" > /proc/irq/default_smp_affinity
 cat > {place}
-for try in $(seq 100); do [ -e {device} ] && break; name=$(cat /sys/class/virtio-ports/vport*/name 2>/dev/null || true)
-  if [ -n "$name" ]; then mkdir -p /dev/virtio-ports; ln -sf /dev/$(basename /sys/class/virtio-ports/vport*) {device}; fi
-  sleep 0.05; done
+for try in $(seq 100); do
+  for port in /sys/class/virtio-ports/vport*; do
+    [ "$(cat $port/name 2>/dev/null)" = {name} ] || continue
+    mkdir -p {folder}
+    ln -sf /dev/$(basename $port) {device}
+    break 2
+  done
+  sleep 0.05
+done
 setsid sh -c 'exec python3 -S -E {place} {device}' < /dev/null > /run/hilnic-agent.log 2>&1 &
 """
 
@@ -47,4 +56,6 @@ def agent_digest() -> str:
 
 def deploy(shell: Shell, deadline: Deadline) -> None:
     """Put the agent into the guest and start it on its port."""
-    shell.run(START.format(place=PLACE, device=AGENT_DEVICE), deadline=deadline, stdin=bundle())
+    folder = Path(AGENT_DEVICE).parent
+    script = START.format(place=PLACE, device=AGENT_DEVICE, name=AGENT_PORT, folder=folder)
+    shell.run(script, deadline=deadline, stdin=bundle())

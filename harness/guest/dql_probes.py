@@ -51,8 +51,8 @@ RESET = ("adj", "limit", "nq", "nc")
 class DqlProbes:
     """``entry`` fires just before dql_completed, ``done`` just after it, ``reset`` before dql_reset.
 
-    Fields: jif (jiffies), nq adj last limit nc pov pnq ploc low ss max min hold stall_thrs stall_max stall_cnt (see BEFORE;
-    reset has only those of RESET). entry and reset have ``dql``, the address; entry has ``count``, the bytes completed.
+    Fields: jif (jiffies), nq adj last limit nc pov pnq ploc low ss max min hold stall_thrs stall_max stall_cnt (see
+    BEFORE; reset has only those of RESET). entry and reset have ``dql``, the address; entry has ``count``, in bytes.
     done has ``txq``, the address of the queue whose dql lies ``dql_in_queue`` bytes further, and the queue's ``state``.
     """
 
@@ -83,7 +83,9 @@ def dql_probes(module: bytes, btf: Btf) -> DqlProbes:
     completed = call_sites(module, "dql_completed", "igb_poll")
     resets = call_sites(module, "dql_reset", "igb_clean_tx_ring")
     if len(completed) != 1 or len(resets) != 1:
-        raise UsageError(f"igb must call dql_completed and dql_reset once, not {len(completed)} and {len(resets)} times")
+        raise UsageError(
+            f"igb must call dql_completed and dql_reset once, not {len(completed)} and {len(resets)} times"
+        )
     register, displacement = first_argument_base(completed[0])
     start = displacement - queue["dql"]
     if start:
@@ -123,4 +125,5 @@ def save(probes: DqlProbes, path: Path) -> None:
 def load(path: Path) -> DqlProbes:
     """Read what ``save`` wrote."""
     found = json.loads(path.read_text())
-    return DqlProbes(*(Probe(**found[name]) for name in ("entry", "done", "reset")), found["dql_in_queue"])
+    entry, done, reset = (Probe(**found[name]) for name in ("entry", "done", "reset"))
+    return DqlProbes(entry, done, reset, int(found["dql_in_queue"]))

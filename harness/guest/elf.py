@@ -70,7 +70,9 @@ def sections(data: bytes) -> list[Section]:
     (count,) = struct.unpack_from("<H", data, 0x3C)
     found = []
     for number in range(count):
-        _, kind, _, _, offset, size, link, info, _, _ = struct.unpack_from("<IIQQQQIIQQ", data, start + number * SECTION_SIZE)
+        _, kind, _, _, offset, size, link, info, _, _ = struct.unpack_from(
+            "<IIQQQQIIQQ", data, start + number * SECTION_SIZE
+        )
         found.append(Section(kind, link, info, b"" if kind == 8 else data[offset : offset + size]))
     return found
 
@@ -87,7 +89,7 @@ def symbols(found: list[Section]) -> list[Symbol]:
 
 
 def call_sites(data: bytes, callee: str, caller: str) -> list[CallSite]:
-    """Return every direct call of ``callee`` in function ``caller``, in order. Raises UsageError if there is no caller."""
+    """Return every direct call of ``callee`` in function ``caller``, in order. UsageError if there is no caller."""
     found = sections(data)
     table = symbols(found)
     home = next((s for s in table if s.name == caller and s.kind == FUNCTION_TYPE), None)

@@ -7,6 +7,7 @@ import json
 import re
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
@@ -65,13 +66,20 @@ class Settings:
         return Channels(top.get("Combined", 0), now.get("Combined", 0), now.get("Other", 0))
 
     def set_channels(self, combined: int) -> None:
-        """Set the number of combined channels (igb: queues; resets the rings)."""
-        before = self.channels().combined
-        self._undo.remember(("channels", self._netif.name), lambda: self._restore_channels(before))
-        self._netif.ethtool("-L", "combined", combined)
+        """Set the number of combined channels (igb: queues; resets the rings).
 
-    def _restore_channels(self, combined: int) -> None:
-        if self.channels().combined != combined:
+        ethtool refuses fewer channels than a table set by hand names, even if that table has been brought back to what
+        it was (net/ethtool/channels.c, netif_is_rxfh_configured); such a table is given up first.
+        """
+        before = self.channels().combined
+        self._undo.remember(("channels", self._netif.name), lambda: self._change_channels(before))
+        self._change_channels(combined)
+
+    def _change_channels(self, combined: int) -> None:
+        if self.channels().combined == combined:
+            return
+        if self._netif.ethtool("-L", "combined", combined, check=False).rc != 0:
+            self._netif.ethtool("-X", "default")
             self._netif.ethtool("-L", "combined", combined)
 
     def rings(self) -> Rings:
@@ -105,7 +113,7 @@ class Settings:
             if name not in before:
                 raise UsageError(f"coalescing must be one of {sorted(before)}, not {name!r}")
             former = before[name]
-            self._undo.remember(("coalesce", name), lambda n=name, f=former: self._restore_coalescing(n, f))
+            self._undo.remember(("coalesce", name), partial(self._restore_coalescing, name, former))
         words = [word for name, value in values.items() for word in (names[name], value)]
         self._netif.ethtool("-C", *words)
 
@@ -187,14 +195,19 @@ class Settings:
         return found[0]
 
     def self_test(self, *, offline: bool = True, seconds: float = 60.0) -> tuple[bool, dict[str, int]]:
-        """Run ``ethtool -t``; return whether it passed, and each test's value."""
+        """Run ``ethtool -t``; return whether it passed, and the value of each test.
+
+        The tests are register, eeprom, interrupt, loopback and link; 0 is success.
+        """
         done = self._netif.ethtool("-t", "offline" if offline else "online", check=False, seconds=seconds)
-        values = {m[1].strip(): int(m[2]) for m in re.finditer(r"^(.+?\))\s+(\d+)$", done.out, re.MULTILINE)}
+        found = re.finditer(r"^(\w+) test +\(.+?\)\s+(\d+)$", done.out, re.MULTILINE)
+        values = {match[1].lower(): int(match[2]) for match in found}
         return done.rc == 0 and "PASS" in done.out, values
 
     def registers(self) -> bytes:
         """Return ``ethtool -d NAME raw on``, byte by byte as the driver dumped it."""
-        return bytes.fromhex(self._netif.tool("sh", "-c", f"ethtool -d {self._netif.name} raw on | xxd -p").out.replace("\n", ""))
+        pipeline = f"ethtool -d {self._netif.name} raw on | xxd -p"
+        return bytes.fromhex(self._netif.tool("sh", "-c", pipeline).out)
 
 
 def halves(text: str) -> tuple[dict[str, int], dict[str, int]]:

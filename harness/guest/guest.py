@@ -42,7 +42,7 @@ class Guest:
         self._shell: Shell | None = None
         self._watched: list[Callable[[], None]] = []
         self.console = Console(vm.console, folder / "console.log")
-        self.agent = Agent(vm.agent, self.check)
+        self.agent = Agent(vm.agent, self.check, vm.obituary)
         self.undo = Undo()
         self.proc = Proc(self.agent, self.undo)
         self.trace = Tracer(self.agent, vm.machine.cpus, Symbols(saved / KALLSYMS))

@@ -138,13 +138,17 @@ class NetIf:
     def wait_carrier(self, *, present: bool = True, seconds: float = 15.0) -> None:
         """Wait until the carrier is as wanted. Raises GuestFault if it does not come to that."""
         want = "1" if present else "0"
-        answer = self._agent.start("wait_text", path=self.path("carrier"), text=want, seconds=seconds).result(seconds + 5)
+        answer = self._agent.start("wait_text", path=self.path("carrier"), text=want, seconds=seconds).result(
+            seconds + 5
+        )
         if answer is None:
-            raise GuestFault(f"{self.name} must have carrier {want} within {seconds:g} s, but operstate is {self.operstate}")
+            raise GuestFault(
+                f"{self.name} must have carrier {want} within {seconds:g} s, but operstate is {self.operstate}"
+            )
 
     @property
     def operstate(self) -> str:
-        """up, down, …"""
+        """Return the operational state: up, down, …."""
         return self.read("operstate")
 
     @property

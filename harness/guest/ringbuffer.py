@@ -22,8 +22,19 @@ MISSED = 1 << 31
 COMMIT_MASK = (1 << 30) - 1
 HARDIRQ = 0x08
 SOFTIRQ = 0x10
-FIELD = re.compile(r"\s*field:(?P<what>[^;]+);\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>\d);")
-FORMATS = {(1, 0): "<B", (1, 1): "<b", (2, 0): "<H", (2, 1): "<h", (4, 0): "<I", (4, 1): "<i", (8, 0): "<Q", (8, 1): "<q"}
+FIELD = re.compile(
+    r"\s*field:(?P<what>[^;]+);\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>\d);"
+)
+FORMATS = {
+    (1, 0): "<B",
+    (1, 1): "<b",
+    (2, 0): "<H",
+    (2, 1): "<h",
+    (4, 0): "<I",
+    (4, 1): "<i",
+    (8, 0): "<Q",
+    (8, 1): "<q",
+}
 
 
 @dataclass(frozen=True, slots=True)

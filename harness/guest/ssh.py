@@ -55,7 +55,9 @@ class Shell:
         self._check = check
         self._transport = connect(port, key, check, deadline)
 
-    def run(self, command: str, *, check: bool = True, deadline: Deadline | None = None, stdin: bytes = b"") -> Completed:
+    def run(
+        self, command: str, *, check: bool = True, deadline: Deadline | None = None, stdin: bytes = b""
+    ) -> Completed:
         """Run a shell command to its end. Raises CommandFailedError if ``check`` and the status is not 0."""
         until = deadline or Deadline.after(COMMAND_S)
         try:

@@ -74,7 +74,7 @@ class Session:
         return fresh
 
     def _drain(self, path: str) -> bytes:
-        pieces = []
+        pieces: list[bytes] = []
         while True:
             (text,) = self._agent.call("read_ready", paths=[path], most=READ_BYTES)
             if not text:
@@ -93,7 +93,9 @@ class Session:
         if record.name != FUNCTION:
             return record
         address = record.fields["ip"]
-        name = next((self._symbols[address - back] for back in range(ENTRY_SLACK) if address - back in self._symbols), "")
+        name = next(
+            (self._symbols[address - back] for back in range(ENTRY_SLACK) if address - back in self._symbols), ""
+        )
         fields = {**record.fields, "function": name}
         return Record(record.name, record.cpu, record.t, record.pid, record.comm, record.flags, fields)
 
@@ -151,7 +153,9 @@ class Tracer:
             )
             self.define(probes)
             names = [*events, *(probe.event for probe in probes)]
-            session = Session(self._agent, instance, self._formats(instance, names, with_functions=bool(functions)), self._cpus)
+            session = Session(
+                self._agent, instance, self._formats(instance, names, with_functions=bool(functions)), self._cpus
+            )
             undo.callback(self._quiet, instance)
             for name, condition in (filters or {}).items():
                 self._agent.write(f"{instance}/events/{name.replace(':', '/')}/filter", condition)
@@ -181,7 +185,9 @@ class Tracer:
             self._agent.write(f"{ROOT}/dynamic_events", probe.definition)
         except LabBroken as error:
             log = self._agent.read(f"{ROOT}/error_log")[-400:]
-            raise UsageError(f"the kernel must accept the probe {probe.definition!r}: {error}; it says: {log}") from error
+            raise UsageError(
+                f"the kernel must accept the probe {probe.definition!r}: {error}; it says: {log}"
+            ) from error
 
     def forget(self, *probes: Probe) -> None:
         """Remove definitions: those on functions of a module must go before the module does."""

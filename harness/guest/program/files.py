@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import os
 import time
+from pathlib import Path
 
 
 def b64(data: bytes) -> str:
@@ -18,8 +19,7 @@ class Files:
 
     def read(self, path: str, binary: bool = False) -> str:  # noqa: FBT001, FBT002 - travels as JSON
         """Return a whole file, as text or as base64."""
-        with open(path, "rb", buffering=0) as file:
-            data = file.readall() or b""
+        data = Path(path).read_bytes()
         return b64(data) if binary else data.decode("utf-8", "surrogateescape")
 
     def read_many(self, paths: list[str]) -> list[str | None]:
@@ -85,23 +85,23 @@ class Files:
 
     def exists(self, path: str) -> bool:
         """Return whether the path is there."""
-        return os.path.exists(path)
+        return Path(path).exists()
 
     def listdir(self, path: str) -> list[str]:
         """Return the sorted names in a folder."""
-        return sorted(os.listdir(path))
+        return sorted(item.name for item in Path(path).iterdir())
 
     def mkdir(self, path: str) -> None:
         """Create a folder (a trace instance)."""
-        os.mkdir(path)
+        Path(path).mkdir()
 
     def rmdir(self, path: str) -> None:
         """Remove an empty folder (a trace instance)."""
-        os.rmdir(path)
+        Path(path).rmdir()
 
     def readlink(self, path: str) -> str:
         """Return where a link points."""
-        return os.readlink(path)
+        return str(Path(path).readlink())
 
     def kmsg(self, since: int) -> list[tuple[int, int, int, str]]:
         """Return kernel log records (sequence, level, microseconds, text) with sequence > ``since``."""
@@ -124,7 +124,7 @@ class Files:
 
     def sample(self, paths: list[str], count: int, interval_us: int) -> list[tuple[int, list[str]]]:
         """Return ``count`` rounds of (CLOCK_MONOTONIC ns, contents of each path), ``interval_us`` apart."""
-        files = [open(path, "rb", buffering=0) for path in paths]
+        files = [Path(path).open("rb", buffering=0) for path in paths]  # noqa: SIM115 - closed below
         rounds = []
         following = time.monotonic()
         for _ in range(count):

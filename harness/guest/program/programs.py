@@ -25,10 +25,11 @@ class Programs:
         out = done.stdout.decode("utf-8", "replace")
         return {"rc": done.returncode, "out": out, "err": done.stderr.decode("utf-8", "replace")}
 
-    def spawn(self, argv: list[str]) -> int:
-        """Start a program; the answer is its process id."""
-        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    def spawn(self, argv: list[str], on: list[int] | None = None) -> int:
+        """Start a program on CPUs ``on`` (default: all); the answer is its process id."""
+        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when reaped
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        os.sched_setaffinity(child.pid, range(os.cpu_count() or 1) if on is None else on)
         self._children[child.pid] = (child, out, err)
         return child.pid
 

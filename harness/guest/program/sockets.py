@@ -48,7 +48,7 @@ class Sockets:
         self._sockets: dict[int, socket.socket] = {}
         self._stops: dict[str, threading.Event] = {}
 
-    def socket(self, kind: str, family: int = socket.AF_INET, protocol: int = 0) -> int:
+    def open_socket(self, kind: str, family: int = socket.AF_INET, protocol: int = 0) -> int:
         """Open a socket of ``kind`` udp, tcp, raw or packet; ``protocol`` is the EtherType for packet."""
         kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM, "raw": socket.SOCK_RAW}
         if kind == "packet":
@@ -108,7 +108,7 @@ class Sockets:
 
     def getsockopt(self, handle: int, level: int, option: int) -> int:
         """Get a numeric option."""
-        return self._sockets[handle].getsockopt(level, option)
+        return int(self._sockets[handle].getsockopt(level, option))
 
     def buffers(self, handle: int, send: int | None, receive: int | None) -> None:
         """Force buffer sizes past the sysctl limits."""
@@ -238,7 +238,7 @@ class Sockets:
         return {"sent": sent, "crc": crc, "begun": begun, "ended": time.monotonic_ns()}
 
     def receive_stream(self, handle: int, size: int, seconds: float, keep: int = 0) -> dict[str, Any]:
-        """Receive up to ``size`` bytes over TCP (or until the peer ends); the answer holds count, CRC-32, first bytes."""
+        """Receive up to ``size`` bytes over TCP, or until the peer ends; the answer holds count, CRC-32, start."""
         made = self._sockets[handle]
         end = time.monotonic() + seconds
         crc = 0

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The lab for the checks: one guest for all, at rest before each.
+
+``lab`` (or ``bound``, ``netif``, ``guest``, ``card``, ``peer``) is what a check asks for. After the check, what it
+changed is taken back and the invariants of harness.settling must hold.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.emulator import CardOptions
+from harness.opening import open_lab
+from harness.settling import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.card import Card
+    from harness.evidence import Evidence
+    from harness.guest.guest import Guest
+    from harness.guest.netif import NetIf
+    from harness.lab import Bound, Lab
+    from harness.peer import Peer
+    from harness.plugin import RunOptions
+
+CHECK_S = 180
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what only the lab of the checks knows."""
+    parser.addoption("--irq", default="msix", choices=("msix", "msi", "intx"), help="interrupt scheme of the card")
+    parser.addoption("--card", default="hilnic", choices=("hilnic", "qemu-igb"), help="which card is plugged")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each check its time, without that of the first boot."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(CHECK_S, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def session_lab(
+    run_options: RunOptions, run_facts: dict[str, Any], stage: Callable[[str], None], request: pytest.FixtureRequest
+) -> Iterator[Lab]:
+    """Open one lab for the whole run."""
+    patches = (run_options.card_patch,) if run_options.card_patch else ()
+    default = CardOptions(
+        kind=request.config.getoption("--card"), interrupts=request.config.getoption("--irq"), patches=patches
+    )
+    with open_lab(
+        (run_options.report / "lab").absolute(),
+        accelerator=run_options.accelerator,
+        kernel=run_options.kernel,
+        cpus=run_options.smp,
+        default=default,
+        say=stage,
+    ) as lab:
+        run_facts.update(lab.facts())
+        yield lab
+        run_facts["timings"] = dict(lab.timings)
+
+
+@pytest.fixture
+def lab(session_lab: Lab, evidence: Evidence) -> Iterator[Lab]:
+    """Hand out the lab, and bring it to rest afterwards."""
+    tainted = session_lab.booted().proc.tainted()
+    collect(session_lab, evidence)
+    yield session_lab
+    settle(session_lab, tainted)
+
+
+def collect(lab: Lab, evidence: Evidence) -> None:
+    """Say what to keep of the lab if the check fails."""
+    evidence.on_failure("console", lambda: lab.guest_folder / "console.log")
+    evidence.on_failure("dmesg", lambda: f"{lab.present.dmesg()}\n")
+    evidence.on_failure("qemu.argv", lambda: lab.guest_folder / "qemu.argv")
+    if lab.default.kind == "hilnic":
+        evidence.on_failure("emulator.log", lambda: lab.card_folder / "emulator.log")
+        evidence.on_failure("wire.pcapng", lambda: lab.card_folder / "wire.pcapng")
+        evidence.on_failure("events", lambda: "\n".join(str(event) for event in lab.bound().card.last_events()))
+        evidence.on_failure("rings", lambda: rings(lab.bound()))
+
+
+def rings(bound: Bound) -> str:
+    """Return a snapshot of every ring that the driver uses."""
+    receive, transmit = bound.netif.queue_count
+    wanted = [("rx", queue) for queue in range(receive)] + [("tx", queue) for queue in range(transmit)]
+    return "\n".join(f"{direction}-{queue}: {bound.card.ring(direction, queue)}" for direction, queue in wanted)
+
+
+@pytest.fixture
+def bound(lab: Lab) -> Bound:
+    """Bind the guest's driver to the card."""
+    return lab.bound(lab.default)
+
+
+@pytest.fixture
+def netif(bound: Bound) -> NetIf:
+    """Return the interface under test."""
+    return bound.netif
+
+
+@pytest.fixture
+def guest(bound: Bound) -> Guest:
+    """Return the guest."""
+    return bound.guest
+
+
+@pytest.fixture
+def card(bound: Bound) -> Card:
+    """Return the card's control connection."""
+    return bound.card
+
+
+@pytest.fixture
+def peer(bound: Bound) -> Peer:
+    """Return the link partner."""
+    return bound.peer

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Opening a lab from what set-up left, the way the checks, the tests and ``hilnic debug`` do it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from guest_images.cache import cache_root
+from guest_images.progress import Progress
+from harness.accel import choose
+from harness.lab import Lab
+from harness.setup.steps import artefacts
+from harness.snapshot import Materials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.emulator import CardOptions
+
+
+def materials(kernel: str = "") -> Materials:
+    """Return QEMU, the guest image for a kernel package, and the cache; what set-up has not made yet is made now."""
+    qemu, image = artefacts(os.environ, Progress(sys.stderr), kernel)
+    return Materials(qemu, image, cache_root(os.environ))
+
+
+def open_lab(
+    folder: Path,
+    *,
+    accelerator: str = "auto",
+    kernel: str = "",
+    cpus: int = 4,
+    default: CardOptions | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Lab:
+    """Return a lab in state off, whose artefacts go to ``folder``; the caller closes it."""
+    parts = materials(kernel)
+    chosen = choose(accelerator, parts, folder / "accelerator", say)
+    return Lab(parts, chosen, folder, cpus=cpus, default=default, say=say)
