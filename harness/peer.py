@@ -142,13 +142,17 @@ class Peer:
             count += 1
         return Burst(count, first_ns, time.monotonic_ns())
 
+    def flows(self, count: int, *, family: int = 4, protocol: str = "udp", seed: int = 1) -> list[Flow]:
+        """Return ``count`` flows from this station to the guest (harness.traffic.flows)."""
+        if self.guest is None:
+            raise UsageError("a peer must be made with a guest to have flows to it, not without")
+        return flows(count, self.station, self.guest, family=family, protocol=protocol, seed=seed)
+
     def send_flows(
         self, count: int, *, family: int = 4, protocol: str = "udp", seed: int = 1, frames_each: int = 1, size: int = 16
     ) -> list[Flow]:
         """Send ``frames_each`` numbered frames of each of ``count`` flows to the guest, in turns; return the flows."""
-        if self.guest is None:
-            raise UsageError("a peer must be made with a guest to send flows to it, not without")
-        made = flows(count, self.station, self.guest, family=family, protocol=protocol, seed=seed)
+        made = self.flows(count, family=family, protocol=protocol, seed=seed)
         trains = [list(numbered_frames(flow, frames_each, size)) for flow in made]
         self.send_burst([train[at] for at in range(frames_each) for train in trains])
         return made

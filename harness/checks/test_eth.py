@@ -11,7 +11,7 @@ from harness.claims import claim
 from harness.deadline import Deadline
 from harness.emulator import CardOptions
 from harness.lab import PEER_IPV4
-from harness.traffic import flows, numbered_frames
+from harness.traffic import numbered_frames
 
 if TYPE_CHECKING:
     from harness.evidence import Evidence
@@ -63,7 +63,7 @@ def test_statistics_agree_with_the_card_at_odd_moments(bound: Bound, evidence: E
     """
     before = bound.netif.statistics()
     rx_before, tx_before = bound.netif.queue_packets(), bound.netif.per_queue("tx", "packets")
-    made = flows(16, bound.peer.station, bound.peer.guest, protocol="tcp", seed=8)
+    made = bound.peer.flows(16, protocol="tcp", seed=8)
     agent = bound.guest.agent
     handle = agent.call("open_socket", kind="udp")
     peer = [PEER_IPV4, 4000]

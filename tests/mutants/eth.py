@@ -26,7 +26,7 @@ def stuck_bit_in_rdbal(card: Card) -> None:
 
 def causes_are_ignored(card: Card) -> None:
     """A write of ICS raises nothing."""
-    card.nic.faults.apply("ignore_eics", on=True)  # type: ignore[attr-defined]
+    card.nic.faults.apply("ignore_eics", on=True)
 
 
 def good_packets_do_not_clear(card: Card) -> None:
