@@ -64,7 +64,8 @@ class Faults:
     no_auto_mask_on: bool = False
     withheld_queues: set[int] = field(default_factory=set)
     transmit_nothing_on: bool = False
-    zero_length_queues: set[int] = field(default_factory=set)
+    zero_length_left: dict[int, int] = field(default_factory=dict)
+    unfinished_queues: set[int] = field(default_factory=set)
     forced_rss: dict[str, int] = field(default_factory=dict)
     forced_checksum: int | None = None
     all_ones: bool = False
@@ -90,7 +91,7 @@ class Faults:
     def clear(self) -> None:
         """Return to the healthy card; what was withheld is released."""
         healthy = Faults(self.actions)
-        held, withheld, silent = self.held_vectors, self.withheld_queues, self.zero_length_queues
+        held, withheld, silent = self.held_vectors, self.withheld_queues, self.unfinished_queues
         for name in self.__slots__:
             if name != "actions":
                 setattr(self, name, getattr(healthy, name))
@@ -160,15 +161,27 @@ class Faults:
         """F8: fetch and complete descriptors but send nothing."""
         self.transmit_nothing_on = _switch(on)
 
-    def receive_write_back(self, queue: int, mode: str) -> None:
-        """F9: ``zero-length`` writes DD with length 0; ``normal`` ends that and supplies the lengths."""
+    def receive_write_back(self, queue: int, mode: str, count: int | None = None) -> None:
+        """F9: ``zero-length`` leaves out ``count`` lengths (None: all); ``normal`` ends that and supplies them."""
+        _within("queue", queue, QUEUES)
         if mode == "zero-length":
-            self.zero_length_queues.add(_within("queue", queue, QUEUES))
+            self.zero_length_left[queue] = _MANY if count is None else _within("count", count, _MANY, 1)
+            self.unfinished_queues.add(queue)
         elif mode == "normal":
-            self.zero_length_queues.discard(_within("queue", queue, QUEUES))
+            self.zero_length_left.pop(queue, None)
+            self.unfinished_queues.discard(queue)
             self.actions.finish_write_back(queue)
         else:
             raise FaultError(f"mode must be zero-length or normal, not {mode!r}")
+
+    def leaves_length_out(self, queue: int) -> bool:
+        """Say whether the write-back that is due has length 0, and count it."""
+        left = self.zero_length_left.get(queue, 0)
+        if left == 1:
+            del self.zero_length_left[queue]
+        elif left and left < _MANY:
+            self.zero_length_left[queue] = left - 1
+        return left > 0
 
     def receive_errors(self, bits: int) -> None:
         """F9: set these bits in dword 2 of every receive write-back (0: none)."""

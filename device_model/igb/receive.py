@@ -294,7 +294,7 @@ class Receive:
         except MemoryFault as fault:
             ring.nonsense(f"a buffer of {ring.name} cannot be written, the frame is marked bad: {fault}")
             word1 |= RxWriteback.rxe.mask
-        if queue in self._faults.zero_length_queues:
+        if self._faults.zero_length_left and self._faults.leaves_length_out(queue):
             self._unfinished.setdefault(queue, []).append((index, word1))
             word1 &= ~_LENGTH_MASK
         iova = ring.address(index)

@@ -332,3 +332,17 @@ def test_legacy_descriptor_gets_its_own_layout(driver: Driver) -> None:
     fields = RxLegacy.decode(driver.world.memory.read(driver.rx_ring(0), 16))
     assert (fields["length"], fields["dd"], fields["eop"], fields["l4cs"]) == (len(frame), 1, 1, 1)
     assert fields["address"] == driver.rx_buffer(0, 0)
+
+
+def test_length_left_out_of_one_slot_stops_the_driver_there_until_it_is_supplied(driver: Driver) -> None:
+    nic = driver.world.nic
+    nic.faults.apply("receive_write_back", queue=0, mode="zero-length", count=1)
+    sent = [unicast(bytes([n]) * 100) for n in range(3)]
+    for frame in sent:
+        nic.receive(frame)
+    assert driver.received(0) == []
+    lengths = [d["length"] for d in nic.ring_snapshot("rx", 0)["descriptors"][:3]]
+    nic.faults.apply("receive_write_back", queue=0, mode="normal")
+    assert [data for _, data in driver.received(0)] == sent
+    assert lengths == [0, len(sent[1]), len(sent[2])]
+    assert nic.faults.in_force() == {}
