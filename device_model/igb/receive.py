@@ -317,11 +317,13 @@ class Receive:
     # -- what faults ask for -----------------------------------------------------------------------------
 
     def finish_write_back(self, queue: int) -> None:
-        """Supply the lengths that a fault left out, and interrupt."""
+        """Supply the lengths that a fault left out, and interrupt if there were any."""
         ring = self.rings[queue]
-        for index, word1 in self._unfinished.pop(queue, []):
+        unfinished = self._unfinished.pop(queue, [])
+        for index, word1 in unfinished:
             self._store_second(ring, index, word1)
-        self._interrupts.raise_receive(queue)
+        if unfinished:
+            self._interrupts.raise_receive(queue)
 
     def rewrite_old_slot(self, queue: int) -> None:
         """Write the newest descriptor's words once more into the slot behind it, which the driver may still own."""

@@ -17,13 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from device_model import events
 from device_model.igb.config import Config
-from device_model.igb.faults import COMMANDS, FaultError
+from device_model.igb.faults import COMMANDS
 from device_model.igb.spec import REGISTERS
 from device_model.igb.spec.general import CTRL
 from device_model.igb.spec.interrupts import EIMS
 from device_model.igb.spec.receive import RCTL, RDBAH, RDBAL, RDLEN, RDT, RXDCTL, SRRCTL
 from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDLEN, TDT, TDWBAH, TDWBAL, TXDCTL
-from device_model.nic import LinkPartner, Reset
+from device_model.nic import FaultError, LinkPartner, Reset
 from device_model.ports import InterruptMode
 from tests.model.packet import frames
 
@@ -47,7 +47,9 @@ words = st.one_of(st.sampled_from(WORDS), st.integers(0, 2**32 - 1), st.integers
 offsets = st.one_of(
     st.sampled_from(ADDRESSES), st.sampled_from(RINGS), st.integers(0, 0x1FFFF), st.sampled_from([0x20000, 2**31])
 )
-iovas = st.one_of(st.integers(BASE, BASE + SIZE), st.integers(0, 2**64 - 1), st.sampled_from([0, BASE - 1, BASE + SIZE]))
+iovas = st.one_of(
+    st.integers(BASE, BASE + SIZE), st.integers(0, 2**64 - 1), st.sampled_from([0, BASE - 1, BASE + SIZE])
+)
 wire_frames = st.one_of(
     st.binary(max_size=100),
     st.integers(0, 12000).map(lambda size: Config().mac + bytes(6) + b"\x08\x00" + bytes(size)),
