@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sending so that the count of every step is known: one pinned sender, one queue, no BQL, no disturbance."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from device_model.igb.spec.descriptors import TxContext, TxData
+from harness import frames
+from harness.deadline import Deadline, wait_until
+from harness.errors import NotSeen
+from harness.guest.program.sockets import numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from harness.lab import Bound
+    from harness.seen import Recording, Seen
+
+QUEUE, CPU = 1, 2
+"""Where a pinned sender sends: neither is the default, and they differ."""
+
+ETHERTYPE = 0x88B5
+"""For experiments (IEEE 802): no protocol of the guest's listens, no offload applies."""
+
+NO_LIMIT = 100_000_000
+SEND_BUFFER = 64 << 20
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One descriptor as the card fetched it, its fields decoded."""
+
+    index: int
+    context: bool
+    fields: dict[str, int]
+
+    @classmethod
+    def of(cls, event: Seen) -> Slot:
+        """Decode a TxDescriptor event."""
+        context = TxContext.decode(event.raw)["dtyp"] == TxContext.DTYP
+        return cls(event.index, context, (TxContext if context else TxData).decode(event.raw))
+
+    def __getitem__(self, field: str) -> int:
+        return self.fields[field]
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet as it lay in the ring: its context descriptor, if any, and its data descriptors."""
+
+    context: Slot | None
+    data: tuple[Slot, ...]
+
+    @property
+    def last(self) -> Slot:
+        """The descriptor that ends it."""
+        return self.data[-1]
+
+    @property
+    def descriptors(self) -> int:
+        """How many slots it takes."""
+        return len(self.data) + (self.context is not None)
+
+    @property
+    def length(self) -> int:
+        """Bytes of its buffers."""
+        return sum(slot["dtalen"] for slot in self.data)
+
+
+def packets(events: Iterable[Seen]) -> list[Packet]:
+    """Cut one queue's TxDescriptor events into packets: an optional context, then data up to EOP.
+
+    Raises NotSeen where the descriptors do not follow that grammar.
+    """
+    found: list[Packet] = []
+    context: Slot | None = None
+    data: list[Slot] = []
+    for slot in map(Slot.of, events):
+        if slot.context and (context is not None or data):
+            raise NotSeen(f"data must follow a context descriptor, and slot {slot.index} is another context")
+        if slot.context:
+            context = slot
+            continue
+        if not slot["dext"] or slot["dtyp"] != TxData.DTYP:
+            raise NotSeen(f"slot {slot.index} must be an advanced data descriptor, not {slot.fields}")
+        data.append(slot)
+        if slot["eop"]:
+            found.append(Packet(context, tuple(data)))
+            context, data = None, []
+    if data or context:
+        raise NotSeen(f"the last packet must end with EOP, and has only {len(data)} data descriptors without it")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A packet socket whose frames all go to transmit queue ``queue``, sent from CPU ``cpu``."""
+
+    bound: Bound
+    handle: int
+    queue: int
+    cpu: int
+
+    @property
+    def head(self) -> bytes:
+        """The Ethernet header of its frames."""
+        return ethernet_head(self.bound)
+
+    def send(self, count: int, size: int = 200, first: int = 0) -> None:
+        """Hand over ``count`` numbered frames of ``size`` bytes, numbers from ``first`` on."""
+        agent = self.bound.guest.agent
+        prefix = base64.b64encode(self.head).decode()
+        sent = agent.call(
+            "send_numbered", cpus=[self.cpu], handle=self.handle, count=count, size=size, prefix=prefix, first=first
+        )["sent"]
+        assert sent == count
+
+    def frames(self, count: int, size: int = 200, first: int = 0) -> list[bytes]:
+        """Return the frames that ``send`` makes, as they must look on the wire."""
+        return [frames.pad(numbered(self.head, number, size)) for number in range(first, first + count)]
+
+    def is_mine(self, frame: bytes) -> bool:
+        """Say whether a frame on the wire has this sender's header."""
+        return frame.startswith(self.head)
+
+
+def ethernet_head(bound: Bound, ethertype: int = ETHERTYPE) -> bytes:
+    """Return the header of a frame from the guest to the peer."""
+    return bound.peer.station.mac + frames.mac(bound.netif.mac) + ethertype.to_bytes(2, "big")
+
+
+def pinned_sender(bound: Bound, queue: int = QUEUE, cpu: int = CPU) -> Sender:
+    """Give CPU ``cpu`` the transmit queue ``queue`` for its own and return a sender there; undone after the check."""
+    bound.netif.set_xps(queue, [cpu])
+    agent = bound.guest.agent
+    handle = agent.call("open_socket", kind="packet")
+    agent.call("bind", handle=handle, address=[bound.netif.name, 0])
+    agent.call("buffers", handle=handle, send=SEND_BUFFER, receive=None)
+    return Sender(bound, handle, queue, cpu)
+
+
+def udp_socket(bound: Bound, family: int = 4, *, port: int = 9, source_port: int = 0) -> int:
+    """Return a UDP socket of the guest, connected to the peer, with room for everything."""
+    station, agent = bound.peer.station, bound.guest.agent
+    handle: int = agent.call("open_socket", kind="udp", family=2 if family == 4 else 10)
+    agent.call("buffers", handle=handle, send=SEND_BUFFER, receive=None)
+    if source_port:
+        agent.call("bind", handle=handle, address=["0.0.0.0" if family == 4 else "::", source_port])  # noqa: S104
+    agent.call("connect", handle=handle, address=[text(station.ipv4 if family == 4 else station.ipv6), port])
+    return handle
+
+
+def text(address: bytes) -> str:
+    """Return an IP address as people write it."""
+    return str(frames.ipaddress.ip_address(address))
+
+
+def without_bql(bound: Bound, queue: int = QUEUE) -> None:
+    """Lift the byte limit of ``queue`` until the check is over.
+
+    A limit is taken into account at the next completion only (dql_completed), so a frame is sent for each change.
+    """
+    sender = pinned_sender(bound, queue)
+
+    def nudge() -> None:
+        sender.send(1, 60)
+        bound.peer.expect(1, sender.is_mine)
+        wait_idle(bound, queue)
+
+    def back() -> None:
+        again = pinned_sender(bound, queue)
+        bound.netif.set_bql(queue, limit_min=0, limit=0)
+        again.send(1, 60)
+        wait_idle(bound, queue)
+        bound.guest.agent.call("close", handle=again.handle)
+
+    bound.guest.undo.remember(("bql", queue), back)
+    bound.netif.set_bql(queue, limit_min=NO_LIMIT)
+    nudge()
+
+
+def undisturbed(bound: Bound) -> None:
+    """Let the driver's watchdog neither poll (EICS) nor report hangs (STATUS.TXOFF), until the check is over."""
+    bound.card.fault("ignore_eics", on=True)
+    bound.card.fault("tx_off", on=True)
+
+
+def fetched(seen: Recording, queue: int) -> list[Seen]:
+    """Return the descriptors fetched from ``queue``."""
+    return seen.all("TxDescriptor", lambda event: event.queue == queue)
+
+
+def tails(seen: Recording, queue: int) -> list[int]:
+    """Return the tails that the driver wrote for ``queue``."""
+    return [e.value for e in seen.all("RegisterWritten", lambda event: event.register == f"TDT[{queue}]")]
+
+
+def steps(before: int, written: Iterable[int], count: int) -> Iterator[int]:
+    """Yield by how many descriptors each tail write moved the tail of a ring of ``count``."""
+    for tail in written:
+        yield (tail - before) % count
+        before = tail
+
+
+def wait_tail(bound: Bound, queue: int, tail: int, seconds: float = PATIENCE_S) -> None:
+    """Wait until the tail of ``queue`` is ``tail``. Raises NotSeen."""
+    wait_until(
+        lambda: bound.card.register("TDT", queue) == tail, Deadline.after(seconds), f"TDT[{queue}] being {tail}", NotSeen
+    )
+
+
+def wait_idle(bound: Bound, queue: int, seconds: float = PATIENCE_S) -> None:
+    """Wait until nothing of ``queue`` is in flight. Raises NotSeen."""
+    wait_until(
+        lambda: bound.netif.bql(queue).inflight == 0, Deadline.after(seconds), f"tx-{queue} being idle", NotSeen
+    )
