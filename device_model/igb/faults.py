@@ -183,6 +183,13 @@ class Faults:
             self.zero_length_left[queue] = left - 1
         return left > 0
 
+    def looped(self, frame: bytes) -> bytes:
+        """Return a looped frame as it arrives: whole, or spoilt in its second half (Linux igb_check_lbtest_frame)."""
+        if not self.corrupt_loopback_on:
+            return frame
+        at = min(len(frame) // 2 + 10, len(frame) - 1)
+        return frame[:at] + bytes([frame[at] ^ 0xFF]) + frame[at + 1 :]
+
     def receive_errors(self, bits: int) -> None:
         """F9: set these bits in dword 2 of every receive write-back (0: none)."""
         self.force_rx_errors = _within("bits", bits, _DWORD)

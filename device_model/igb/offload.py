@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from device_model.igb.spec.descriptors import TxContext, TxData, TxLegacy
+from device_model.igb.spec.general import CTRL, VET
+from device_model.igb.spec.transmit import TCTL
 from device_model.packet import vlan
 from device_model.packet.checksum import checksum, insert_ipv4_checksum, insert_l4_checksum
 from device_model.packet.segment import segment
+
+if TYPE_CHECKING:
+    from device_model.regfile import RegisterFile
 
 _SHORTEST = 60
 """The shortest Ethernet frame without its frame check sequence."""
@@ -27,6 +33,15 @@ class Offload:
     vlan_ethertype: int
     vlan_insertion: bool
     pad_short: bool
+
+    @classmethod
+    def of(cls, regs: RegisterFile) -> Offload:
+        """Decode what the registers say now."""
+        return cls(
+            vlan_ethertype=VET.vet.of(regs.peek(VET)),
+            vlan_insertion=bool(CTRL.vme.of(regs.peek(CTRL))),
+            pad_short=bool(TCTL.psp.of(regs.peek(TCTL))),
+        )
 
 
 def finish_advanced(data: bytearray, word1: int, context: tuple[int, int], offload: Offload) -> list[bytes]:

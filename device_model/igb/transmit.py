@@ -310,20 +310,14 @@ class Transmit:
     def _forget_offload(self, _n: int, _old: int, _new: int) -> None:
         self._offload = None
 
-    def _decode_offload(self) -> Offload:
-        self._offload = Offload(
-            vlan_ethertype=self._regs.peek(VET) & 0xFFFF,
-            vlan_insertion=bool(self._regs.peek(CTRL) & CTRL.vme.mask),
-            pad_short=bool(self._regs.peek(TCTL) & TCTL.psp.mask),
-        )
-        return self._offload
-
     def _finish(self, n: int, queue: _Queue, index: int) -> _Packet:
         first = queue.first or (0, 0)
         frames: list[bytes] = []
         segmented = bool(first[1] & _DEXT and TxData.tse.of(first[1]))
         if not queue.broken:
-            offload = self._offload or self._decode_offload()
+            if self._offload is None:
+                self._offload = Offload.of(self._regs)
+            offload = self._offload
             if first[1] & _DEXT:
                 context = queue.contexts[TxData.idx.of(first[1]) & 1]
                 frames = finish_advanced(queue.data, first[1], context, offload)
@@ -345,9 +339,7 @@ class Transmit:
         if self._tell.on:
             self._tell(events.FrameEmitted(self._clock.now_ns(), packet.queue, frame, looped))
         if looped:
-            if self._faults.corrupt_loopback_on:
-                frame = frame[:-1] + bytes([frame[-1] ^ 0xFF])
-            self._loop(frame)
+            self._loop(self._faults.looped(frame))
         else:
             self._emit(frame)
 
