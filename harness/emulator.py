@@ -27,7 +27,8 @@ class CardOptions:
     """Which card to plug. ``qemu-igb`` is QEMU's own 82576, for comparison; it knows only ``mac``.
 
     ``interrupts`` is the best scheme that the card shows; ``patches`` are FILE.py:FUNCTION; ``arguments`` are more
-    words for the emulator's command line.
+    words for the emulator's command line. ``wire`` is a wire in its grammar, empty for the one to the link partner;
+    without ``capture`` no frame is written to wire.pcapng.
     """
 
     kind: str = "hilnic"
@@ -37,6 +38,8 @@ class CardOptions:
     msix_vectors: int | None = None
     patches: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    wire: str = ""
+    capture: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no card can be."""
@@ -60,9 +63,11 @@ def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) ->
     """Return the emulator's arguments."""
     arguments = [
         *("--socket", str(sockets.vfio_user), "--control", str(sockets.control)),
-        *("--wire", f"dgram:local={sockets.wire},remote={sockets.peer}"),
-        *("--irq", options.interrupts, "--mac", options.mac, "--rate", options.rate, "--capture", str(capture)),
+        *("--wire", options.wire or f"dgram:local={sockets.wire},remote={sockets.peer}"),
+        *("--irq", options.interrupts, "--mac", options.mac, "--rate", options.rate),
     ]
+    if options.capture:
+        arguments += ["--capture", str(capture)]
     if options.msix_vectors is not None:
         arguments += ["--msix-vectors", str(options.msix_vectors)]
     for patch in options.patches:
@@ -71,7 +76,7 @@ def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) ->
 
 
 class CardProcess:
-    """A running emulator that a client can connect to; its log is ``folder``/emulator.log."""
+    """A running emulator; its log is ``folder``/emulator.log. A client can connect once ``wait_ready`` has returned."""
 
     def __init__(self, options: CardOptions, sockets: CardSockets, folder: Path, python: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,11 +85,10 @@ class CardProcess:
         (folder / "emulator.argv").write_text("\n".join(argv) + "\n")
         environment = {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
         self.child = Child("the card", argv, folder / "emulator.log", env=environment)
-        try:
-            wait_until(self._ready, Deadline.after(READY_S), "the card saying that it is ready")
-        except BaseException:
-            self.child.stop()
-            raise
+
+    def wait_ready(self) -> None:
+        """Wait until the card serves. Raises LabBroken with its own words if it ends instead."""
+        wait_until(self._ready, Deadline.after(READY_S), "the card saying that it is ready")
 
     def _ready(self) -> bool:
         self.child.must_run()

@@ -63,30 +63,38 @@ class Bound:
 
 
 class Plugged:
-    """A card in its slot: process, control connection, link partner."""
+    """A card with its link partner. Its process starts at once; ``insert`` puts it into a guest and connects to it."""
 
-    def __init__(self, vm: Vm, options: CardOptions, sockets: CardSockets, folder: Path) -> None:
+    def __init__(self, options: CardOptions, sockets: CardSockets, folder: Path) -> None:
         self.options = options
-        self._vm = vm
         self.process: CardProcess | None = None
         self.control: Card | None = None
+        self._sockets = sockets
+        self._vm: Vm | None = None
         station = Station.of(PEER_MAC, PEER_IPV4, PEER_IPV6)
         guest = Station.of(options.mac, GUEST_IPV4, GUEST_IPV6)
         with ExitStack() as undo:
             self.peer = undo.enter_context(Peer(sockets.peer, sockets.wire, station, guest))
-            if options.kind == "qemu-igb":
-                vm.add_netdev(datagram_netdev(NETDEV, sockets.wire, sockets.peer))
-                undo.callback(vm.drop_netdev, NETDEV)
-                vm.plug(qemu_igb(NETDEV, SLOT, options.mac, CARD))
-            else:
+            if options.kind != "qemu-igb":
                 self.process = undo.enter_context(CardProcess(options, sockets, folder))
-                self.control = undo.enter_context(Card(sockets.control))
-                vm.plug(vfio_user_card(sockets.vfio_user, SLOT, CARD))
             self._undo = undo.pop_all()
+
+    def insert(self, vm: Vm) -> None:
+        """Plug the card into the running guest of ``vm``, once it is ready."""
+        self._vm = vm
+        if self.process is None:
+            vm.add_netdev(datagram_netdev(NETDEV, self._sockets.wire, self._sockets.peer))
+            self._undo.callback(vm.drop_netdev, NETDEV)
+            vm.plug(qemu_igb(NETDEV, SLOT, self.options.mac, CARD))
+        else:
+            self.process.wait_ready()
+            self.control = self._undo.enter_context(Card(self._sockets.control))
+            vm.plug(vfio_user_card(self._sockets.vfio_user, SLOT, CARD))
 
     def unplug(self) -> None:
         """Take the card out of the running guest, then end it."""
-        self._vm.unplug(CARD)
+        if self._vm is not None:
+            self._vm.unplug(CARD)
         self._undo.close()
 
     def abandon(self) -> None:
@@ -126,6 +134,7 @@ class Lab:
         self._bound: Bound | None = None
         self._guests = 0
         self._cards = 0
+        self._inserted = 0.0
         self._undo = ExitStack()
         # Socket paths are limited to 107 bytes, and nobody knows how deep the repository lies.
         self._sockets = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-")))
@@ -191,26 +200,24 @@ class Lab:
         Without ``options`` whichever card is plugged will do (none: the default); with them, a card of other options is
         replaced, see ``unplug``.
         """
-        self.booted()
+        if self._guest is not None and not self._healthy():
+            self.shut()
         if self._plugged is not None and (self._bound is None or options not in (None, self._bound.options)):
             self.unplug()
         if self._bound is None:
-            self._plug(self.booted(), options or self.default)
+            self._bind(options or self.default)
         assert self._bound is not None
         return self._bound
 
     def replug(self, options: CardOptions | None = None) -> Bound:
         """Replace the card by a new one, of ``options`` or the default; see ``unplug``."""
-        self.booted()
         self.unplug()
         return self.bound(options or self.default)
 
-    def _plug(self, guest: Guest, options: CardOptions) -> None:
-        assert self._vm is not None
-        began = time.monotonic()
-        self.plug(options)
-        plugged = self._plugged
-        assert plugged is not None
+    def _bind(self, options: CardOptions) -> None:
+        plugged = self.plug(options)
+        guest = self.present
+        began = self._inserted
         netif = guest.netif(NAME)
         self._wait_netif(guest)
         self.timings["bound"] = time.monotonic() - began
@@ -221,18 +228,23 @@ class Lab:
 
     def plug(self, options: CardOptions | None = None) -> Plugged:
         """Start a card and plug it, without waiting for the driver (state ``emulator``)."""
-        guest = self.booted()
-        assert self._vm is not None
         self._cards += 1
         sockets = CardSockets(
             *(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer"))
         )
         self._say("plugging the card")
-        plugged = Plugged(self._vm, options or self.default, sockets, self.card_folder)
+        plugged = Plugged(options or self.default, sockets, self.card_folder)
+        try:
+            guest = self.booted()  # the card starts meanwhile
+            assert self._vm is not None
+            self._inserted = time.monotonic()
+            plugged.insert(self._vm)
+        except BaseException:
+            plugged.abandon()
+            raise
         self._plugged = plugged
-        process = plugged.process
-        if process is not None:
-            guest.watch(process.must_run)
+        if plugged.process is not None:
+            guest.watch(plugged.process.must_run)
         return plugged
 
     def _wait_netif(self, guest: Guest) -> None:

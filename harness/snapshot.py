@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,9 @@ def machine_for(image: Image, *, accelerator: str, cpus: int, iommu: bool = Fals
 
 def boot(materials: Materials, machine: Machine, folder: Path) -> tuple[Vm, Guest]:
     """Boot a guest from nothing, up to an agent that answers. The caller closes both."""
-    vm = Vm(materials.qemu, machine, folder)
-    try:
-        guest = Guest(vm, materials.image.ssh_key, folder, folder)
+    with ExitStack() as undo:
+        vm = undo.enter_context(Vm(materials.qemu, machine, folder))
+        guest = undo.enter_context(Guest(vm, materials.image.ssh_key, folder, folder))
         deadline = Deadline.after(BOOT_S)
         guest.console.wait_line(READY, deadline)
         deploy(guest.shell, deadline)
@@ -78,9 +79,7 @@ def boot(materials: Materials, machine: Machine, folder: Path) -> tuple[Vm, Gues
         for argv in WARM:
             guest.agent.run(argv)
         instrument(guest, folder)
-    except BaseException:
-        vm.close()
-        raise
+        undo.pop_all()
     return vm, guest
 
 
@@ -142,12 +141,10 @@ def prune(parent: Path, used: Path) -> None:
 
 def restore(materials: Materials, machine: Machine, saved: Path, folder: Path) -> tuple[Vm, Guest]:
     """Continue a snapshot: a running guest whose agent answers. The caller closes both."""
-    vm = Vm(materials.qemu, machine, folder, incoming=saved / STATE)
-    try:
-        guest = Guest(vm, materials.image.ssh_key, folder, saved)
+    with ExitStack() as undo:
+        vm = undo.enter_context(Vm(materials.qemu, machine, folder, incoming=saved / STATE))
+        guest = undo.enter_context(Guest(vm, materials.image.ssh_key, folder, saved))
         vm.resume()
         guest.wait_agent(Deadline.after(BOOT_S))
-    except BaseException:
-        vm.close()
-        raise
+        undo.pop_all()
     return vm, guest

@@ -35,7 +35,7 @@ FAULTS = tuple(
         r"rcu: INFO: .*stall|detected stalls on CPUs",
         r"soft lockup|hard LOCKUP",
         r"nobody cared|Disabling IRQ #",
-        r"exceeding its budget|hw csum failure|NETDEV WATCHDOG|Detected Tx Unit Hang|Reset adapter",
+        r"exceeding its budget|hw csum failure|NETDEV WATCHDOG|Detected Tx Unit Hang",
         r"PCIe link lost|page allocation failure|list_(add|del) corruption|UBSAN:|KASAN:|DMA-API:",
         r"unregister_netdevice: waiting for|scheduling while atomic|invoked oom-killer|segfault at",
     )
