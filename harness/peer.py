@@ -82,7 +82,7 @@ class Peer:
         self._arrivals: list[Arrival] = []
         self._pending: list[Arrival] = []
         self._overflowed = 0
-        self._answering = False
+        self._answering: tuple[Callable[[bytes, Station], bytes | None], ...] = ()
         self._failure: Exception | None = None
         self._card: tuple[int, int] | None = None
         self._local.unlink(missing_ok=True)
@@ -247,9 +247,12 @@ class Peer:
             self._overflowed = 0
 
     @contextlib.contextmanager
-    def answering(self) -> Iterator[None]:
-        """Answer ARP, neighbour solicitation and echo for ``station`` inside the context."""
-        before, self._answering = self._answering, True
+    def answering(self, *more: Callable[[bytes, Station], bytes | None]) -> Iterator[None]:
+        """Answer ARP, neighbour solicitation and echo for ``station`` inside the context.
+
+        ``more`` are asked what else to answer, as harness.answers_tcp.answer_tcp.
+        """
+        before, self._answering = self._answering, (answer, *more)
         try:
             yield
         finally:
@@ -308,9 +311,9 @@ class Peer:
             self._arrivals += batch[:room]
             self._pending += batch[:room]
             self._changed.notify_all()
-        if self._answering:
+        for answerer in self._answering:
             for arrival in batch:
-                reply = answer(arrival.frame, self.station) if len(arrival.frame) >= ETHERNET_HEADER else None
+                reply = answerer(arrival.frame, self.station) if len(arrival.frame) >= ETHERNET_HEADER else None
                 if reply is not None:
                     with contextlib.suppress(OSError):
                         self._socket.send(reply)
