@@ -106,6 +106,26 @@ class RegisterFile:
         total = values[n] + amount
         values[n] = min(total, ceiling)
 
+    def count(self, *counters: type[Register]) -> None:
+        """Add one to each of ``counters``; they stay at their highest value."""
+        for reg in counters:
+            values = self._blocks[reg].values
+            if values[0] < 0xFFFF_FFFF:
+                values[0] += 1
+
+    def add_pair(self, low: type[Register], high: type[Register], amount: int) -> None:
+        """Add ``amount`` to the 64-bit counter that ``low`` and ``high`` form; it stays at its highest value."""
+        lows = self._blocks[low].values
+        total = lows[0] + amount
+        if total > 0xFFFF_FFFF:
+            highs = self._blocks[high].values
+            if highs[0] == 0xFFFF_FFFF:
+                total = 0xFFFF_FFFF
+            else:
+                highs[0] += 1
+                total &= 0xFFFF_FFFF
+        lows[0] = total
+
     def on_read(self, reg: type[Register], hook: ReadHook) -> None:
         """Let ``hook(n)`` supply the value of every read of ``reg``."""
         self._blocks[reg].on_read = hook

@@ -22,6 +22,8 @@ _FCS = 4
 _LONGEST = 9728
 """The longest frame that the 82576 can handle at all, with its frame check sequence."""
 _RSS_MODE = 2
+_FLOWS = 1024
+"""Flows whose hash is remembered."""
 _PAUSE_ADDRESS = accept.PAUSE_DESTINATION
 
 
@@ -40,6 +42,7 @@ class Filters:
         """Watch the registers that matter."""
         self._regs = regs
         self._stale = True
+        self._flows: dict[tuple[object, ...], Steering] = {}
         for reg in (RCTL, RLPML, RFCTL, MTA, RAL, RAH, RAL_HIGH, RAH_HIGH, VFTA, MRQC, RETA, RSSRK, ETQF, VET, CTRL):
             regs.on_write(reg, self._changed)
         self._decode()
@@ -53,6 +56,7 @@ class Filters:
 
     def _decode(self) -> None:
         self._stale = False
+        self._flows.clear()
         regs = self._regs
         self._rctl = regs.peek(RCTL)
         self._flow_control = bool(regs.peek(CTRL) & CTRL.rfce.mask)
@@ -134,6 +138,24 @@ class Filters:
             return Steering(self._ethertype_queues[parsed.ethertype], 0, 0)
         if not self._rss_on:
             return Steering(self._default_queue, 0, 0)
+        flow = (
+            parsed.source,
+            parsed.destination_ip,
+            parsed.source_port,
+            parsed.destination_port,
+            parsed.l4_protocol,
+            parsed.is_fragment,
+            parsed.ipv6_extensions,
+            parsed.ipv6_ex_addresses,
+        )
+        known = self._flows.get(flow)
+        if known is None:
+            if len(self._flows) >= _FLOWS:
+                self._flows.clear()
+            known = self._flows[flow] = self._hashed(parsed)
+        return known
+
+    def _hashed(self, parsed: Parsed) -> Steering:
         rss_type = classify(parsed, self._fields)
         if rss_type is RssType.NONE:
             return Steering(0, 0, 0)

@@ -140,17 +140,18 @@ class InterruptBlock:
         if self._multiple():
             regs.poke(ICR, regs.peek(ICR) | cause)
             if entry & _VALID:
-                self._event(entry & _VECTOR, f"{kind}-{queue}")
+                self._event(entry & _VECTOR, kind, queue)
             return
         if entry & _VALID:
             regs.poke(EICR, regs.peek(EICR) | 1 << (entry & 0xF))
         self.raise_causes(cause)
 
-    def _event(self, vector: int, cause: str) -> None:
+    def _event(self, vector: int, cause: str, queue: int | None = None) -> None:
         if vector >= EITR.count:
             return
         if self._tell.on:
-            self._tell(events.CauseRaised(self._clock.now_ns(), vector, cause))
+            name = cause if queue is None else f"{cause}-{queue}"
+            self._tell(events.CauseRaised(self._clock.now_ns(), vector, name))
         self._regs.poke(EICR, self._regs.peek(EICR) | 1 << vector)
         self._deliver(vector, "event")
 

@@ -51,6 +51,8 @@ _LEGACY = 0
 _BSIZE_BYTES = (2048, 1024, 512, 256)
 """RCTL.BSIZE, used where SRRCTL.BSIZEPACKET is 0."""
 _LENGTH_MASK = 0xFFFF << 32
+_DD, _EOP, _VP = RxWriteback.dd.mask, RxWriteback.eop.mask, RxWriteback.vp.mask
+_PCSD = RXCSUM.pcsd.mask
 
 
 class _Settings(NamedTuple):
@@ -256,9 +258,9 @@ class Receive:
         rxcsum = self._regs.peek(RXCSUM)
         status = write_back_status(frame, parsed, rxcsum, self._faults, stamped=stamped)
         if tagged:
-            status |= RxWriteback.vp.mask
+            status |= _VP
         word0 = steering.rss_type | packet_type(parsed) << 4
-        if rxcsum & RXCSUM.pcsd.mask:
+        if rxcsum & _PCSD:
             word0 |= steering.rss_hash << 32
         else:
             word0 |= parsed.ipv4_id << 32
@@ -270,7 +272,7 @@ class Receive:
             index, buffer, _header = slot
             chunk = payload[start : start + size]
             last = start + size >= len(payload)
-            done = RxWriteback.dd.mask | (status | RxWriteback.eop.mask | tci << 48 if last else 0)
+            done = _DD | (status | _EOP | tci << 48 if last else 0)
             if legacy:
                 words = (buffer, legacy_word(done, len(chunk)))
             else:

@@ -74,20 +74,17 @@ class Statistics:
 
     def arrived(self, frame: bytes) -> None:
         """Count a frame that came in from the wire, whatever becomes of it (TPR, TOR)."""
-        self._regs.add(spec.TPR, 1)
-        self._add(spec.TORL, spec.TORH, len(frame) + FCS_BYTES)
+        self._regs.count(spec.TPR)
+        self._regs.add_pair(spec.TORL, spec.TORH, len(frame) + FCS_BYTES)
 
     def received(self, frame: bytes) -> None:
         """Count a good frame that passed the filters and is delivered to the host."""
         length = len(frame) + FCS_BYTES
-        regs = self._regs
-        regs.add(spec.GPRC, 1)
-        regs.add(host.RPTHC, 1)
-        regs.add(size_counter(length, RECEIVED_SIZES, spec.PRC1522), 1)
-        self._add(spec.GORCL, spec.GORCH, length)
-        self._add(host.HGORCL, host.HGORCH, length)
+        self._regs.count(spec.GPRC, host.RPTHC, size_counter(length, RECEIVED_SIZES, spec.PRC1522))
+        self._regs.add_pair(spec.GORCL, spec.GORCH, length)
+        self._regs.add_pair(host.HGORCL, host.HGORCH, length)
         if frame[0] & 1:
-            regs.add(spec.BPRC if frame[:6] == _BROADCAST else spec.MPRC, 1)
+            self._regs.count(spec.BPRC if frame[:6] == _BROADCAST else spec.MPRC)
 
     def dropped_no_descriptor(self, queue: int) -> None:
         """Count a frame that ``queue`` dropped because it had no descriptor and SRRCTL.drop_en set."""
@@ -138,16 +135,12 @@ class Statistics:
     def transmitted(self, frame: bytes) -> None:
         """Count a frame of the host's that left (each segment of a segmented packet is one)."""
         length = len(frame) + FCS_BYTES
-        regs = self._regs
-        regs.add(spec.GPTC, 1)
-        regs.add(spec.TPT, 1)
-        regs.add(host.HGPTC, 1)
-        regs.add(size_counter(length, TRANSMITTED_SIZES, spec.PTC1522), 1)
-        self._add(spec.GOTCL, spec.GOTCH, length)
-        self._add(spec.TOTL, spec.TOTH, length)
-        self._add(host.HGOTCL, host.HGOTCH, length)
+        self._regs.count(spec.GPTC, spec.TPT, host.HGPTC, size_counter(length, TRANSMITTED_SIZES, spec.PTC1522))
+        self._regs.add_pair(spec.GOTCL, spec.GOTCH, length)
+        self._regs.add_pair(spec.TOTL, spec.TOTH, length)
+        self._regs.add_pair(host.HGOTCL, host.HGOTCH, length)
         if frame and frame[0] & 1:
-            regs.add(spec.BPTC if frame[:6] == _BROADCAST else spec.MPTC, 1)
+            self._regs.count(spec.BPTC if frame[:6] == _BROADCAST else spec.MPTC)
 
     def segmented(self) -> None:
         """Count a packet that the card cut into segments."""
@@ -161,24 +154,13 @@ class Statistics:
         """Count a flow control frame that the card itself sent: not a good frame of the host's."""
         self._regs.add(spec.XOFFTXC if xoff else spec.XONTXC, 1)
         self._regs.add(spec.TPT, 1)
-        self._add(spec.TOTL, spec.TOTH, length)
+        self._regs.add_pair(spec.TOTL, spec.TOTH, length)
 
     def interrupt_asserted(self) -> None:
         """Count an interrupt."""
         self._regs.add(host.IAC, 1)
 
     # -- pairs ---------------------------------------------------------------------------------------
-
-    def _add(self, low: type[Register], high: type[Register], amount: int) -> None:
-        regs = self._regs
-        total = regs.peek(low) + amount
-        if total > _MOST:
-            if regs.peek(high) == _MOST:
-                total = _MOST
-            else:
-                regs.add(high, 1)
-                total &= _MOST
-        regs.poke(low, total)
 
     def _attach(self, low: type[Register], high: type[Register]) -> None:
         regs = self._regs
