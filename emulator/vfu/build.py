@@ -10,6 +10,8 @@ libvfio-user that pkg-config finds instead; that one is not patched.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -121,7 +123,8 @@ def build(source: Path | None, json_c: Path | None, includes: list[Path], work: 
     ffi.cdef(DECLARATIONS)
     ffi.set_source(MODULE, PREAMBLE)
     generated = work / "_native.c"
-    ffi.emit_c_code(str(generated))
+    with contextlib.redirect_stdout(io.StringIO()):  # cffi tells what it does
+        ffi.emit_c_code(str(generated))
     compile_file(generated, "-D_GNU_SOURCE", f"-I{HERE}", *headers, *python_flags([i.resolve() for i in includes]))
 
     # Made aside and moved, so that a running process keeps the file that it has mapped.

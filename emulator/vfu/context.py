@@ -47,7 +47,7 @@ class Context:
     def __init__(self, path: Path, regions: Iterable[Region], vectors: dict[IrqKind, int], log_level: int) -> None:
         """Bind ``path``; ``regions`` must include configuration space; ``log_level`` is Python's.
 
-        ERR and REQ interrupts are not offered: libvfio-user stores their eventfds where vector 0 belongs.
+        ERR and REQ are offered, because QEMU wants them, and never signalled: they stop or unplug a guest's device.
         """
         module = native()
         self._ffi, self._lib = module.ffi, module.lib
@@ -83,8 +83,8 @@ class Context:
             lib.VFU_DEV_INTX_IRQ: vectors.get(IrqKind.INTX, 0),
             lib.VFU_DEV_MSI_IRQ: vectors.get(IrqKind.MSI, 0),
             lib.VFU_DEV_MSIX_IRQ: vectors.get(IrqKind.MSIX, 0),
-            lib.VFU_DEV_ERR_IRQ: 0,
-            lib.VFU_DEV_REQ_IRQ: 0,
+            lib.VFU_DEV_ERR_IRQ: 1,
+            lib.VFU_DEV_REQ_IRQ: 1,
         }
         for index, count in irqs.items():
             self._check(lib.vfu_setup_device_nr_irqs(self._ctx, index, count), "setting up interrupts")

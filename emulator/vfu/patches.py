@@ -44,6 +44,32 @@ PATCHES = (
                      fcntl(vfu_ctx->irqs->efds[i], F_GETFL) | O_NONBLOCK);
 """,
     ),
+    Patch(
+        "lib/irq.c",
+        "the eventfds of ERR and REQ were stored where vector 0 belongs, so that an interrupt asked for an unplug",
+        """    switch (data_type) {
+""",
+        """    if (irq_set->index == VFIO_PCI_ERR_IRQ_INDEX ||
+        irq_set->index == VFIO_PCI_REQ_IRQ_INDEX) {
+        int *efd = irq_set->index == VFIO_PCI_ERR_IRQ_INDEX ?
+                   &vfu_ctx->irqs->err_efd : &vfu_ctx->irqs->req_efd;
+
+        if (data_type == VFIO_IRQ_SET_DATA_EVENTFD) {
+            if (*efd >= 0) {
+                close(*efd);
+            }
+            *efd = consume_fd(msg->in.fds, msg->in.nr_fds, 0);
+            (void) fcntl(*efd, F_SETFL, fcntl(*efd, F_GETFL) | O_NONBLOCK);
+        } else if (*efd >= 0 && (data_type == VFIO_IRQ_SET_DATA_NONE ||
+                                 *(uint8_t *)(irq_set + 1) == 1)) {
+            (void) eventfd_write(*efd, 1);
+        }
+        return 0;
+    }
+
+    switch (data_type) {
+""",
+    ),
     Patch("lib/irq.c", "declares fcntl()", "#include <errno.h>\n", "#include <errno.h>\n#include <fcntl.h>\n"),
     Patch(
         "lib/irq.c",

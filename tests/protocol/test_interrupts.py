@@ -123,6 +123,23 @@ def test_a_client_can_ring_bells_itself(client: Client, bells: tuple[int, ...]) 
     assert heard(bells) == {3: 1, 5: 1, 8: 1, 9: 1}
 
 
+def test_err_and_req_have_bells_of_their_own(client: Client, bells: tuple[int, ...]) -> None:
+    """QEMU connects INTx first, then ERR and REQ; INTx must still ring INTx's bell."""
+    client.connect_eventfds(INTX, bells[:1])
+    client.connect_eventfds(protocol.ERR, bells[1:2])
+    client.connect_eventfds(protocol.REQ, bells[2:3])
+    obey(client, INTX_ON)
+    assert heard(bells) == {0: 1}
+    client.set_irqs(DATA_NONE | ACTION_TRIGGER, protocol.ERR, 0, 1)
+    client.set_irqs(DATA_BOOL | ACTION_TRIGGER, protocol.REQ, 0, 1, data=b"\1")
+    assert heard(bells) == {1: 1, 2: 1}
+    client.connect_eventfds(protocol.ERR, bells[3:4])
+    client.set_irqs(DATA_NONE | ACTION_TRIGGER, protocol.REQ, 0, 0)
+    client.set_irqs(DATA_NONE | ACTION_TRIGGER, protocol.ERR, 0, 1)
+    client.set_irqs(DATA_NONE | ACTION_TRIGGER, protocol.REQ, 0, 1)
+    assert heard(bells) == {3: 1}
+
+
 def test_a_bell_that_is_full_or_none_at_all_blocks_nobody(client: Client, bells: tuple[int, ...]) -> None:
     reader, writer = os.pipe()
     full = os.eventfd((1 << 32) - 1)
