@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import base64
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device_model.igb.spec.descriptors import TxContext, TxData
 from harness import frames
 from harness.deadline import Deadline, wait_until
+from harness.dissect import dissect
 from harness.errors import NotSeen
+from harness.frames import pseudo_header
 from harness.guest.program.sockets import numbered
 
 if TYPE_CHECKING:
@@ -24,6 +27,11 @@ QUEUE, CPU = 1, 2
 
 ETHERTYPE = 0x88B5
 """For experiments (IEEE 802): no protocol of the guest's listens, no offload applies."""
+
+SOL_PACKET, PACKET_VNET_HDR, VNET_HEADER = 263, 15, 10
+"""Linux include/uapi/linux/if_packet.h; a socket with that option sends a virtio_net_hdr before each frame."""
+
+CHECKSUM_AT = {frames.TCP: 16, frames.UDP: 6}
 
 NO_LIMIT = 100_000_000
 SEND_BUFFER = 64 << 20
@@ -96,6 +104,28 @@ def packets(events: Iterable[Seen]) -> list[Packet]:
     return found
 
 
+def offloaded(frame: bytes, segment_size: int = 0) -> bytes:
+    """Return a TCP or UDP frame behind the virtio_net_hdr (virtio 1.2, 5.1.6) that leaves its checksum to the card.
+
+    With ``segment_size`` it is to be segmented too. The checksum field gets the sum of the pseudo header, as from a
+    socket (CHECKSUM_PARTIAL).
+    """
+    packet = dissect(frame)
+    assert packet.protocol in CHECKSUM_AT, "a checksum is the card's only for TCP and UDP"
+    at = packet.l4 + CHECKSUM_AT[packet.protocol]
+    covered = pseudo_header(packet.source_ip, packet.destination_ip, packet.protocol, packet.end - packet.l4)
+    seed = frames.ones_sum(covered).to_bytes(2, "big")
+    kind = (5 if packet.protocol == frames.UDP else 1 if packet.family == 4 else 4) if segment_size else 0
+    header = len(frame) - len(packet.payload) if segment_size else 0
+    fields = (1, kind, header, segment_size, packet.l4, CHECKSUM_AT[packet.protocol])
+    return struct.pack("<BBHHHH", *fields) + frame[:at] + seed + frame[at + 2 :]
+
+
+def plain(frame: bytes) -> bytes:
+    """Return ``frame`` behind a virtio_net_hdr that asks for nothing."""
+    return bytes(VNET_HEADER) + frame
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """A packet socket whose frames all go to transmit queue ``queue``, sent from CPU ``cpu``."""
@@ -118,6 +148,13 @@ class Sender:
             "send_numbered", cpus=[self.cpu], handle=self.handle, count=count, size=size, prefix=prefix, first=first
         )["sent"]
         assert sent == count
+
+    def send_raw(self, framed: Iterable[bytes]) -> None:
+        """Send frames that ``offloaded`` or ``plain`` made, in one call."""
+        agent = self.bound.guest.agent
+        agent.call("setsockopt", handle=self.handle, level=SOL_PACKET, option=PACKET_VNET_HDR, value=1)
+        payloads = [base64.b64encode(frame).decode() for frame in framed]
+        agent.call("send", cpus=[self.cpu], handle=self.handle, payloads=payloads)
 
     def frames(self, count: int, size: int = 200, first: int = 0) -> list[bytes]:
         """Return the frames that ``send`` makes, as they must look on the wire."""
