@@ -51,7 +51,8 @@ class Filling:
     seen: Recording
     vector: int
     twin: Twin = field(default_factory=fresh_twin)
-    _before: int = 0
+    _fetched_before: int = 0
+    _reported_before: int = 0
     _number: int = 0
 
     @property
@@ -64,12 +65,12 @@ class Filling:
         return self.bound.netif.bql(self.queue)
 
     def handed_over(self) -> list[int]:
-        """Return the bytes of every packet that the card has fetched since ``start_over``."""
-        return [packet.length for packet in packets(fetched(self.seen, self.queue))[self._before :]]
+        """Return the bytes of every packet that the card has fetched since ``start_over`` or ``cleaned``."""
+        return [packet.length for packet in packets(fetched(self.seen, self.queue))[self._fetched_before :]]
 
     def reported(self) -> int:
-        """Return how many packets the card has reported since ``start_over``."""
-        return len(self.seen.all("TxWriteBack", self._is_mine)) - self._before
+        """Return how many packets the card has reported since ``start_over`` or ``cleaned``."""
+        return len(self.seen.all("TxWriteBack", self._is_mine)) - self._reported_before
 
     def messages(self) -> int:
         """Return how many messages of the queue's vector the card has sent."""
@@ -82,12 +83,34 @@ class Filling:
         """
         self.bound.netif.set_bql(self.queue, limit_max=0, limit=5)
         self.sender.send(1, 60)
-        wait_until(self._is_empty, Deadline.after(PATIENCE_S), f"tx-{self.queue} having limit 0 and being idle", NotSeen)
+        what = f"tx-{self.queue} having limit 0 and being idle"
+        wait_until(self._is_empty, Deadline.after(PATIENCE_S), what, NotSeen)
         self.bound.netif.set_bql(self.queue, limit_max=MAX_LIMIT)
         self._rest()
-        self._before = len(packets(fetched(self.seen, self.queue)))
+        self._forget()
         self.twin = fresh_twin()
         self.bound.card.withhold_completions(self.queue)
+
+    def cleaned(self) -> None:
+        """Take note that the driver has cleaned the ring: what was in flight will never be reported."""
+        self._forget()
+        self.twin.reset()
+
+    def set_limits(self, **values: int) -> None:
+        """Write limit, limit_min or limit_max to sysfs and to the twin."""
+        self.bound.netif.set_bql(self.queue, **values)
+        members = {"limit": "limit", "limit_min": "min_limit", "limit_max": "max_limit"}
+        for name, value in values.items():
+            setattr(self.twin.dql, members[name], value)
+
+    def raise_limit(self, limit: int) -> None:
+        """Bring an idle queue to this ``limit``, larger than 60: one packet completes with limit_min at it."""
+        self.set_limits(limit_min=limit)
+        self.send(60)
+        self.release(1)
+        self.set_limits(limit_min=0)
+        now = self.expect("after raising the limit")
+        assert now.limit == self.twin.dql.limit == limit
 
     def send(self, *sizes: int) -> None:
         """Send frames of these sizes (22 bytes or more); what does not reach the card waits in the qdisc."""
@@ -136,6 +159,10 @@ class Filling:
         self.bound.card.release_completions(self.queue)
         idle = Deadline.after(PATIENCE_S)
         wait_until(lambda: self.guest().inflight == 0, idle, f"tx-{self.queue} being idle", NotSeen)
+
+    def _forget(self) -> None:
+        self._fetched_before = len(packets(fetched(self.seen, self.queue)))
+        self._reported_before = len(self.seen.all("TxWriteBack", self._is_mine))
 
     def _is_empty(self) -> bool:
         now = self.guest()
