@@ -62,7 +62,7 @@ def session_lab(
     ) as lab:
         run_facts.update(lab.facts())
         yield lab
-        run_facts["timings"] = dict(lab.timings)
+        run_facts["timings"] = ", ".join(f"{what} after {seconds:.2f} s" for what, seconds in lab.timings.items())
 
 
 @pytest.fixture
