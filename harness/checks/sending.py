@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from harness.deadline import Deadline, wait_until
 from harness.dissect import dissect
 from harness.errors import NotSeen
 from harness.frames import pseudo_header
+from harness.guest.agent import AgentRefusedError
 from harness.guest.program.sockets import numbered
 
 if TYPE_CHECKING:
@@ -255,3 +257,13 @@ def wait_idle(bound: Bound, queue: int, seconds: float = PATIENCE_S) -> None:
     wait_until(
         lambda: bound.netif.bql(queue).inflight == 0, Deadline.after(seconds), f"tx-{queue} being idle", NotSeen
     )
+
+
+def tcp_syn(bound: Bound, family: int = 4, *, protocol: int = 0, port: int = 7) -> None:
+    """Let the guest open a connection to the peer, which does not answer: one SYN (SCTP: INIT), and then it gives up."""
+    agent, station = bound.guest.agent, bound.peer.station
+    handle = agent.call("open_socket", kind="tcp", family=2 if family == 4 else 10, protocol=protocol)
+    address = [text(station.ipv4 if family == 4 else station.ipv6), port]
+    with suppress(AgentRefusedError):
+        agent.call("connect", cpus=[CPU], handle=handle, address=address, seconds=0.05)
+    agent.call("close", handle=handle)
