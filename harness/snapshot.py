@@ -30,7 +30,7 @@ BOOT_S = 180.0
 READY = "hilnic: guest ready"
 STATE = "state"
 KEPT = 4
-FORMAT = 2
+FORMAT = 3
 """To be counted up when what ``boot`` does changes."""
 QUIET = (
     ("net.ipv6.conf.default.addr_gen_mode", "1"),

@@ -67,10 +67,10 @@ class DqlProbes:
         return self.entry, self.done, self.reset
 
 
-def fetch(register: str, base: int, member: str, offset: int) -> str:
-    """Return the fetch expression of one member of the structure at ``base`` from a register."""
+def fetch(pointer: str, base: int, member: str, offset: int) -> str:
+    """Return the fetch expression of one member of the structure ``base`` bytes from where ``pointer`` points."""
     width = "u64" if member in WIDE else "u16" if member in NARROW else "u32"
-    return f"+{base + offset:#x}(%{register}):{width}"
+    return f"+{base + offset:#x}({pointer}):{width}"
 
 
 def dql_probes(module: bytes, btf: Btf) -> DqlProbes:
@@ -86,24 +86,26 @@ def dql_probes(module: bytes, btf: Btf) -> DqlProbes:
         raise UsageError(
             f"igb must call dql_completed and dql_reset once, not {len(completed)} and {len(resets)} times"
         )
-    register, displacement = first_argument_base(completed[0])
+    queue_pointer, displacement = first_argument_base(completed[0])
     start = displacement - queue["dql"]
     if start:
-        raise UsageError(f"%{register} must hold a struct netdev_queue at the call, not something {start:+d} bytes off")
+        raise UsageError(
+            f"{queue_pointer} must hold a struct netdev_queue at the call, not something {start:+d} bytes off"
+        )
     members = {name: (member, dql[member]) for name, member in BEFORE.items()}
     jiffies = "jif=@jiffies:u64"
     entry = " ".join(
-        ["dql=%di:x64", "count=%si:u32", jiffies, *(f"{n}={fetch('di', 0, *m)}" for n, m in members.items())]
+        ["dql=%di:x64", "count=%si:u32", jiffies, *(f"{n}={fetch('%di', 0, *m)}" for n, m in members.items())]
     )
     done = " ".join(
         [
-            f"txq=%{register}:x64",
+            f"txq={queue_pointer}:x64",
             jiffies,
-            *(f"{n}={fetch(register, displacement, *m)}" for n, m in members.items()),
-            f"state=+{queue['state']:#x}(%{register}):u64",
+            *(f"{n}={fetch(queue_pointer, displacement, *m)}" for n, m in members.items()),
+            f"state=+{queue['state']:#x}({queue_pointer}):u64",
         ]
     )
-    reset = " ".join(["dql=%di:x64", jiffies, *(f"{n}={fetch('di', 0, *members[n])}" for n in RESET)])
+    reset = " ".join(["dql=%di:x64", jiffies, *(f"{n}={fetch('%di', 0, *members[n])}" for n in RESET)])
     return DqlProbes(
         Probe("p", "bql", "in", f"igb:igb_poll+{completed[0].offset:#x}", entry),
         Probe("p", "bql", "out", f"igb:igb_poll+{completed[0].after:#x}", done),

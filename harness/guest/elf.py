@@ -110,10 +110,11 @@ def call_sites(data: bytes, callee: str, caller: str) -> list[CallSite]:
 
 
 def first_argument_base(site: CallSite) -> tuple[str, int]:
-    """Return register and displacement of the last ``lea displacement(register), %rdi`` before a call.
+    """Return base and displacement of the last ``lea displacement(base), %rdi`` before a call.
 
-    The register must be one that the callee preserves, so that it still holds after the call. Raises UsageError if
-    there is no such instruction in the 64 bytes before.
+    The base is a fetch expression of kprobe events that gives the same value after the call too: a register that the
+    callee preserves (``%r15``), or the stack slot that the caller has just saved the register in (``+0x20(%sp)``).
+    Raises UsageError if there is no such instruction in the 64 bytes before.
     """
     code = site.before[-LOOK_BACK:]
     for at in range(len(code) - 4, -1, -1):
@@ -121,10 +122,25 @@ def first_argument_base(site: CallSite) -> tuple[str, int]:
         mode, target, base = modrm >> 6, modrm >> 3 & 7, modrm & 7
         if rex not in (0x48, 0x49) or opcode != 0x8D or target != RDI or mode not in (1, 2) or base == 4:
             continue
-        register = REGISTERS[base + 8 * (rex & 1)]
-        if mode == 2 and at + 7 > len(code):
+        length = 4 if mode == 1 else 7
+        if at + length > len(code):
             continue
         (displacement,) = struct.unpack_from("<b" if mode == 1 else "<i", code, at + 3)
+        register = REGISTERS[base + 8 * (rex & 1)]
         if register in PRESERVED:
-            return register, displacement
-    raise UsageError(f"{site.caller}+{site.offset:#x} must take its first argument by lea from a preserved register")
+            return f"%{register}", displacement
+        slot = saved_on_stack(code[at + length :], base + 8 * (rex & 1))
+        if slot is not None:
+            return f"+{slot:#x}(%sp)", displacement
+    raise UsageError(
+        f"{site.caller}+{site.offset:#x} must take its first argument by lea from a register that is kept over the call"
+    )
+
+
+def saved_on_stack(code: bytes, register: int) -> int | None:
+    """Return the offset of ``mov register, offset(%rsp)`` in code; None if it is not there."""
+    for at in range(len(code) - 4):
+        store = bytes((0x48 | (register >> 3) << 2, 0x89, 0x44 | (register & 7) << 3, 0x24))
+        if code[at : at + 4] == store and code[at + 4] < 0x80:
+            return code[at + 4]
+    return None

@@ -87,15 +87,12 @@ class Guest:
     def dql_probes(self) -> DqlProbes:
         """Return the probes on dynamic queue limits for this build. Raises LabBroken with the reason there are none."""
         found = self._saved / DQL_PROBES
-        if not found.exists():
-            raise LabBroken(f"dynamic queue limits must be observable in {self.kernel}: {self._refusal()}")
-        return load(found)
-
-    def _refusal(self) -> str:
+        if found.exists():
+            return load(found)
         try:
-            return str(of_guest(self.agent, self.kernel))
+            return of_guest(self.agent, self.kernel)
         except UsageError as error:
-            return str(error)
+            raise LabBroken(f"dynamic queue limits must be observable in {self.kernel}: {error}") from error
 
     def dmesg(self) -> str:
         """Return the whole kernel log."""

@@ -83,18 +83,27 @@ def test_a_call_is_found_in_the_named_function_only(tmp_path: Path) -> None:
 
 def test_the_register_that_still_holds_after_the_call_is_found(tmp_path: Path) -> None:
     (site,) = call_sites(module(tmp_path), "dql_completed", "igb_poll")
-    assert first_argument_base(site) == ("r15", 0x80)
+    assert first_argument_base(site) == ("%r15", 0x80)
 
 
 @pytest.mark.parametrize(
-    ("code", "place"), [("lea 0x40(%rbx), %rdi", ("bx", 0x40)), ("lea 0x180(%rbp), %rdi", ("bp", 0x180))]
+    ("code", "place"), [("lea 0x40(%rbx), %rdi", ("%bx", 0x40)), ("lea 0x180(%rbp), %rdi", ("%bp", 0x180))]
 )
 def test_short_and_long_displacements_are_read(tmp_path: Path, code: str, place: tuple[str, int]) -> None:
     (site,) = call_sites(module(tmp_path, before=code), "dql_completed", "igb_poll")
     assert first_argument_base(site) == place
 
 
-@pytest.mark.parametrize("code", ["lea 0x80(%rax), %rdi", "mov %r15, %rdi"])
+def test_a_register_saved_on_the_stack_is_found_there(tmp_path: Path) -> None:
+    code = "lea 0x80(%rdx), %rdi; mov %eax, %esi; mov %rdx, 0x20(%rsp)"
+    (site,) = call_sites(module(tmp_path, before=code), "dql_completed", "igb_poll")
+    assert first_argument_base(site) == ("+0x20(%sp)", 0x80)
+    assert "state=+0x110(+0x20(%sp)):u64" in dql_probes(module(tmp_path, before=code), KERNEL).done.definition
+
+
+@pytest.mark.parametrize(
+    "code", ["lea 0x80(%rax), %rdi", "mov %r15, %rdi", "lea 0x80(%rdx), %rdi; mov %rcx, 0x20(%rsp)"]
+)
 def test_an_argument_from_a_register_that_the_call_may_change_is_refused(tmp_path: Path, code: str) -> None:
     (site,) = call_sites(module(tmp_path, before=code), "dql_completed", "igb_poll")
     with pytest.raises(UsageError, match="must take its first argument by lea"):

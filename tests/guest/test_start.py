@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,15 +16,13 @@ import pytest
 from harness import accel
 from harness.child import Child
 from harness.deadline import Deadline, wait_until
-from harness.emulator import CardOptions, CardProcess, CardSockets
+from harness.emulator import REPOSITORY, CardOptions, CardProcess, CardSockets
 from harness.errors import EnvironmentLacks, LabBroken, UsageError
 from harness.machine import Lines, Machine, machine_arguments
 from harness.qemu import Vm
 from harness.snapshot import STATE, restore, snapshot
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.lab import Lab
 
 
@@ -70,6 +70,20 @@ def test_a_child_that_ignores_the_first_signal_is_killed(tmp_path: Path) -> None
     wait_until(lambda: child.tail() == "up", Deadline.after(5), "the child being up")
     child.stop(grace_s=0.2)
     assert child.status == -9
+
+
+def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, time\nfrom harness.child import Child\n"
+        f"child = Child('orphan', ['sleep', '1000'], pathlib.Path({str(tmp_path / 'inner')!r}))\n"
+        "print(child.pid, flush=True)\ntime.sleep(1000)\n"
+    )
+    parent = Child("parent", [sys.executable, "-c", script], tmp_path / "log", env={"PYTHONPATH": str(REPOSITORY)})
+    wait_until(lambda: parent.tail().isdigit(), Deadline.after(10), "the parent starting its child")
+    orphan = Path("/proc", parent.tail())
+    assert orphan.exists()
+    parent.kill()
+    wait_until(lambda: not orphan.exists() or "Z (" in (orphan / "status").read_text(), Deadline.after(5), "its end")
 
 
 def sockets(folder: Path) -> CardSockets:
