@@ -38,6 +38,9 @@ SEND_BUFFER = 16 << 20
 LOOK_MS = 50
 """How often the pump looks whether the card has come, or come again."""
 
+REPLY_S = 2.0
+"""How long an answer waits for room at the card."""
+
 GONE = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.ENOTCONN, errno.ECONNRESET})
 ETHERNET_HEADER = 14
 KEPT_MAX = 2_000_000
@@ -315,8 +318,22 @@ class Peer:
             for arrival in batch:
                 reply = answerer(arrival.frame, self.station) if len(arrival.frame) >= ETHERNET_HEADER else None
                 if reply is not None:
-                    with contextlib.suppress(OSError):
-                        self._socket.send(reply)
+                    self._reply(reply)
+
+    def _reply(self, frame: bytes) -> None:
+        """Send an answer, waiting a while for room; a card that has gone or takes nothing gets none."""
+        until = Deadline.after(REPLY_S)
+        room = select.poll()
+        room.register(self._socket, select.POLLOUT)
+        while not until.passed:
+            try:
+                self._socket.send(frame)
+            except BlockingIOError:
+                room.poll(until.remaining * 1000)
+            except OSError:
+                return
+            else:
+                return
 
     def _check_pump(self) -> None:
         """Raise LabBroken, with the lock held, when frames were lost on our side."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.lab import Bound
     from harness.seen import Seen
 
-TCP_PORT = 5001
+TCP_PORT, UDP_PORT = 5001, 7000
 STREAM_S = 60.0
 UDP_SIZES = (18, 200, 700, 1472)
 
@@ -59,8 +59,9 @@ def start_mix(bound: Bound, cpus: Sequence[int], *, stream: int, datagrams: int)
             tcp = agent.call("open_socket", kind="tcp")
             agent.call("connect", cpus=[cpu], handle=tcp, address=[PEER_IPV4, TCP_PORT + cpu])
             pending.append(agent.start("send_stream", cpus=[cpu], handle=tcp, size=stream, seed=cpu))
+        if datagrams:
+            udp = udp_socket(bound, port=UDP_PORT + cpu)
         for size in UDP_SIZES if datagrams else ():
-            udp = udp_socket(bound, port=7000 + cpu)
             pending.append(agent.start("send_numbered", cpus=[cpu], handle=udp, count=datagrams, size=size))
     return Mix(tuple(pending))
 
