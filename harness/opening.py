@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guest_images.cache import cache_root
@@ -16,15 +18,28 @@ from harness.snapshot import Materials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from harness.emulator import CardOptions
+
+KEPT = 3
 
 
 def materials(kernel: str = "") -> Materials:
     """Return QEMU, the guest image for a kernel package, and the cache; what set-up has not made yet is made now."""
     qemu, image = artefacts(os.environ, Progress(sys.stderr), kernel)
     return Materials(qemu, image, cache_root(os.environ))
+
+
+def own_folder(parent: Path) -> Path:
+    """Return a folder below ``parent`` for this process alone; of those of ended processes the newest three stay."""
+    parent.mkdir(parents=True, exist_ok=True)
+    ended = [path for path in parent.iterdir() if path.name.isdigit() and not Path("/proc", path.name).exists()]
+    for path in sorted(ended, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
+    mine = parent / str(os.getpid())
+    shutil.rmtree(mine, ignore_errors=True)
+    mine.mkdir()
+    return mine
 
 
 def open_lab(

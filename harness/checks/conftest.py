@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.emulator import CardOptions
-from harness.opening import open_lab
+from harness.opening import open_lab, own_folder
 from harness.settling import settle
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def session_lab(
         kind=request.config.getoption("--card"), interrupts=request.config.getoption("--irq"), patches=patches
     )
     with open_lab(
-        (run_options.report / "lab").absolute(),
+        own_folder((run_options.report / "lab").absolute()),
         accelerator=run_options.accelerator,
         kernel=run_options.kernel,
         cpus=run_options.smp,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.opening import open_lab
+from harness.opening import open_lab, own_folder
 from harness.settling import settle
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def session_lab() -> Iterator[Lab]:
-    with open_lab(FOLDER.absolute()) as lab:
+    with open_lab(own_folder(FOLDER.absolute())) as lab:
         yield lab
 
 
