@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command ``hilnic``: run the checks, read the claims, try the mutants, regenerate the pages."""
+"""The command ``hilnic``: run the checks, read the claims, try the mutants, measure, regenerate the pages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from harness import claims, docs, mutants, run
+from harness.bench.bench import Plan
+from harness.bench.command import BenchRequest, bench
 from harness.errors import UsageError, WorldError
 from harness.report import terminal
 from harness.report.results import ExitStatus
@@ -122,6 +124,19 @@ def parser() -> argparse.ArgumentParser:
     mutates.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
+
+    measures = verbs.add_parser(
+        "bench",
+        help="measure the card against QEMU's own igb",
+        description="Measure our card and QEMU's own igb in one guest, in turns; see docs/benchmarks.md.",
+    )
+    measures.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only workloads with this text")
+    measures.add_argument("--rounds", type=int, default=3, metavar="N", help="samples of each; default: %(default)s")
+    measures.add_argument(
+        "--json", type=Path, default=Path("build/bench/bench.json"), metavar="FILE", help="default: %(default)s"
+    )
+    _lab_options(measures)
+    measures.set_defaults(command=_bench)
 
     writes = verbs.add_parser(
         "docs", help="regenerate the generated pages", description="Regenerate docs/claims.md and docs/registers.md."
@@ -253,6 +268,19 @@ def _mutants(arguments: argparse.Namespace) -> ExitStatus:
         print(f"{len(missing)} must-claims have no mutant: {', '.join(missing)}")
         return ExitStatus.BROKEN
     return ExitStatus.HOLDS if killed == len(fates) else ExitStatus.BROKEN
+
+
+def _bench(arguments: argparse.Namespace) -> ExitStatus:
+    request = BenchRequest(
+        plan=Plan(arguments.rounds, arguments.expression),
+        json=arguments.json,
+        folder=Path("build/bench").absolute(),
+        accelerator=arguments.accel,
+        kernel=arguments.kernel,
+        smp=arguments.smp,
+    )
+    bench(request, terminal.Progress(Console(sys.stdout.isatty())), print)
+    return ExitStatus.HOLDS
 
 
 def _docs(arguments: argparse.Namespace) -> ExitStatus:

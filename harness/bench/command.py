@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``hilnic bench``: open a lab, measure, print the table and save it, even if the run broke half-way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from guest_images.errors import EnvironmentLacks as SetUpLacks
+from guest_images.errors import UsageError as SetUpUsage
+from harness.bench.bench import Bench, Plan, line
+from harness.bench.environment import environment
+from harness.bench.figures import table, write
+from harness.errors import EnvironmentLacks, UsageError
+from harness.opening import open_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.bench.figures import Row
+    from harness.lab import Lab
+    from harness.report.terminal import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRequest:
+    """What one run is to measure, in which lab, and where it goes; logs lie in ``folder``."""
+
+    plan: Plan
+    json: Path
+    folder: Path
+    accelerator: str = "auto"
+    kernel: str = ""
+    smp: int = 4
+
+
+def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None]) -> None:
+    """Measure; lines go to ``say``. Raises UsageError or a WorldError, after printing and saving what there was."""
+    if request.smp < 1:
+        raise UsageError(f"--smp must be 1 or more, not {request.smp}")
+    rows: list[Row] = []
+
+    def done(found: list[Row]) -> None:
+        rows.extend(found)
+        progress.finish("\n".join(line(row) for row in found))
+
+    try:
+        with _opened(request, progress) as lab:
+            around = environment(lab)
+            try:
+                Bench(lab, request.plan, request.folder, progress.start, done).run()
+            finally:
+                write(rows, around, request.json)
+    finally:
+        progress.close()
+        if rows:
+            for text in ("", *table(rows), "", *(f"{name:12} {value}" for name, value in around.items())):
+                say(text)
+            say(f"{'saved in':12} {request.json}")
+
+
+def _opened(request: BenchRequest, progress: Progress) -> Lab:
+    progress.start("opening the lab")
+    try:
+        return open_lab(
+            request.folder / "start",
+            accelerator=request.accelerator,
+            kernel=request.kernel,
+            cpus=request.smp,
+            say=progress.stage,
+        )
+    except SetUpLacks as error:
+        raise EnvironmentLacks(str(error)) from error
+    except SetUpUsage as error:
+        raise UsageError(str(error)) from error

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What was measured: samples, their median and range, the ratio of two of them, and how a list of these is shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+HEAD = ("workload", "unit", "better", "ours", "QEMU's igb", "ours/theirs")
+GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One thing that a workload measures. ``more_is_better`` tells which way a good card moves it."""
+
+    name: str
+    unit: str
+    more_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of some samples, and the range they came from."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Spread:
+        """Return the spread of ``samples``, of which there must be one or more."""
+        if not samples:
+            raise UsageError("a spread must have one sample or more, not none")
+        return cls(statistics.median(samples), min(samples), max(samples))
+
+    def __str__(self) -> str:
+        return f"{number(self.median)} ({number(self.least)}–{number(self.most)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quantity, measured for both cards; ``skipped`` says why it was not, and then there is no spread."""
+
+    quantity: Quantity
+    ours: Spread | None = None
+    theirs: Spread | None = None
+    skipped: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over theirs, by the medians; None where that is no number."""
+        if self.ours is None or self.theirs is None or self.theirs.median == 0:
+            return None
+        return self.ours.median / self.theirs.median
+
+
+def percentile(samples: Sequence[float], percent: float) -> float:
+    """Return the smallest sample that ``percent`` per cent of ``samples`` do not exceed (nearest rank)."""
+    if not samples:
+        raise UsageError("a percentile must be of one sample or more, not of none")
+    if not 0 < percent <= 100:
+        raise UsageError(f"a percentile must be above 0 and at most 100, not {percent:g}")
+    return sorted(samples)[math.ceil(percent / 100 * len(samples)) - 1]
+
+
+def number(value: float) -> str:
+    """Write a number for people: three digits that count, with commas, and none of them a power of ten."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Return the lines of a table of ``rows``, and below it why rows are empty."""
+    cells = [HEAD, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    lines = [
+        GAP.join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+    lines.insert(1, GAP.join("-" * width for width in widths))
+    reasons = dict.fromkeys(row.skipped for row in rows if row.skipped)
+    return lines + [f"skipped: {reason}" for reason in reasons]
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    quantity = row.quantity
+    better = "more" if quantity.more_is_better else "less"
+    ours, theirs = (str(spread) if spread else "skipped" for spread in (row.ours, row.theirs))
+    ratio = "" if row.ratio is None else number(row.ratio)
+    return quantity.name, quantity.unit, better, ours, theirs, ratio
+
+
+def as_json(rows: Sequence[Row], environment: Mapping[str, str]) -> list[dict[str, object]]:
+    """Return ``rows`` as plain data, medians under ``ours`` and ``theirs``, each with the environment it is true in."""
+    return [
+        {
+            "workload": row.quantity.name,
+            "ours": row.ours.median if row.ours else None,
+            "theirs": row.theirs.median if row.theirs else None,
+            "unit": row.quantity.unit,
+            "ratio": row.ratio,
+            "better": "more" if row.quantity.more_is_better else "less",
+            "ours_range": [row.ours.least, row.ours.most] if row.ours else None,
+            "theirs_range": [row.theirs.least, row.theirs.most] if row.theirs else None,
+            "skipped": row.skipped or None,
+            "environment": dict(environment),
+        }
+        for row in rows
+    ]
+
+
+def write(rows: Sequence[Row], environment: Mapping[str, str], path: Path) -> None:
+    """Save ``rows`` at ``path`` as a JSON list."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(as_json(rows, environment), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} must be writable, and is not: {error.strerror}") from error

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Receive: short UDP frames of many flows, as fast as the card takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness import frames
+from harness.bench.figures import Quantity
+from harness.bench.rig import DISCARD
+from harness.deadline import Deadline, wait_until
+from harness.traffic import Flow, Station, frame
+
+if TYPE_CHECKING:
+    from harness.bench.rig import Side
+
+FLOWS = 64
+FOR_S = 1.5
+WARM_S = 0.2
+SETTLE_S = 10.0
+FIRST_HOST, FIRST_PORT = 10, 20_000
+NOTHING_V6 = bytes(16)
+BUFFER = 4096
+
+
+def flood(side: Side, count: int = FLOWS) -> list[bytes]:
+    """Return the shortest frame of each flow; both addresses and ports differ, so any hash spreads them."""
+    here = Station(frames.mac(side.mac), frames.ip(side.address), NOTHING_V6)
+    network = frames.ip(side.partner)[:3]
+    made = []
+    for number in range(count):
+        there = Station(frames.mac(side.partner_mac), network + bytes((FIRST_HOST + number,)), NOTHING_V6)
+        made.append(frame(Flow(there, here, source_port=FIRST_PORT + number, destination_port=DISCARD), b""))
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """64-byte frames over FLOWS flows to a socket that nobody reads; what the driver counts is what counts."""
+
+    name: str = f"receive 64 B, {FLOWS} flows"
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What it measures: frames that reached the stack, and where the others ended by the driver's account."""
+        return (
+            Quantity(f"{self.name}, by the driver", "packets/s"),
+            Quantity(f"{self.name}, dropped by the card", "% of sent", more_is_better=False),
+            Quantity(f"{self.name}, lost unseen", "% of sent", more_is_better=False),
+        )
+
+    def measure(self, side: Side) -> tuple[float, ...]:
+        """Send for a while, wait until all that came has been counted."""
+        sent = flood(side)
+        agent = side.guest.agent
+        handle = agent.call("open_socket", kind="udp")
+        try:
+            agent.call("bind", handle=handle, address=[side.address, DISCARD])
+            agent.call("buffers", handle=handle, send=None, receive=BUFFER)
+            side.wire.blast(sent, WARM_S)
+            before = settled(side)
+            blast = side.wire.blast(sent, FOR_S)
+            after = settled(side)
+        finally:
+            agent.call("close", handle=handle)
+        delivered, dropped = after.delivered - before.delivered, after.dropped - before.dropped
+        unseen = max(0, blast.frames - delivered - dropped)
+        return delivered / blast.seconds, 100.0 * dropped / blast.frames, 100.0 * unseen / blast.frames
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Frames that the driver delivered, and frames that the card told it of having dropped (MPC and RQDPC)."""
+
+    delivered: int
+    dropped: int
+
+
+def counters(side: Side) -> Counters:
+    """Read them (Linux igb_update_stats)."""
+    names = ("rx_packets", "rx_missed_errors", "rx_fifo_errors")
+    delivered, missed, without_descriptor = (side.netif.counter(name) for name in names)
+    return Counters(delivered, missed + without_descriptor)
+
+
+def settled(side: Side) -> Counters:
+    """Return the driver's counters, once they stand still."""
+    last: list[Counters | None] = [None]
+
+    def still() -> Counters | None:
+        before, now = last[0], counters(side)
+        last[0] = now
+        return now if now == before else None
+
+    return wait_until(still, Deadline.after(SETTLE_S), f"the receive counters of {side.netif.name} standing still")
