@@ -12,8 +12,9 @@ from pathlib import Path
 
 from guest_images.build import Image, image
 from guest_images.cache import cache_root, file_sha256, is_complete, locked, write_stamp
-from guest_images.debian import Archive
+from guest_images.debian import Archive, Request
 from guest_images.mirror import mirror
+from guest_images.prefix import Prefix, unpacked
 from guest_images.progress import Progress
 from harness.setup import host, library, qemu
 from harness.setup.command import run_step
@@ -70,6 +71,15 @@ def artefacts(variables: Mapping[str, str], progress: Progress, kernel: str = ""
     with locked(cache, progress.say):
         guest = _archives(cache, this, variables, progress).guest
         return qemu.find_or_fetch(cache, guest, progress, variables.get("PATH")), image(cache, guest, progress, kernel)
+
+
+def tools(name: str, packages: tuple[str, ...], variables: Mapping[str, str], progress: Progress) -> Prefix:
+    """Return a prefix with programs of the guest's release, for running them on the host; fetched at the first call."""
+    this = host.inspect()
+    cache = cache_root(variables)
+    with locked(cache, progress.say):
+        archive = _archives(cache, this, variables, progress).guest
+        return unpacked(cache, name, archive, Request(packages, GUEST_SUITES[0]), progress)
 
 
 def _archives(cache: Path, this: host.Host, variables: Mapping[str, str], progress: Progress) -> Archives:
