@@ -108,6 +108,19 @@ def wait_taken(bound: Bound, arrived: int) -> None:
     wait_until(look, Deadline.after(20), f"the driver having taken frame {arrived}", NotSeen)
 
 
+def poll_on(bound: Bound, queue: int, cpu: int) -> None:
+    """Move the interrupt of ``queue``, where all frames go, to ``cpu``, until the check is over.
+
+    The kernel moves a message's target only when the next one comes (irq_move_irq): one frame goes ahead.
+    """
+    number = bound.netif.irqs()[f"{bound.netif.name}-rx-{queue}"].number
+    bound.guest.proc.set_affinity(number, [cpu])
+    [flow] = strangers(bound, 1, protocol="udp")
+    deliver(bound, [told(flow)])
+    moved = f"IRQ {number} moving to CPU {cpu}"
+    wait_until(lambda: bound.guest.proc.affinity(number) == (cpu,), Deadline.after(5), moved, NotSeen)
+
+
 @dataclass(frozen=True, slots=True)
 class Reception:
     """What became of frames: one record for each skb in order of polling, one event for each frame in order."""
