@@ -7,6 +7,7 @@ import base64
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from device_model.igb.spec.descriptors import TxContext, TxData
@@ -195,7 +196,7 @@ def udp_socket(bound: Bound, family: int = 4, *, port: int = 9, source_port: int
 
 def text(address: bytes) -> str:
     """Return an IP address as people write it."""
-    return str(frames.ipaddress.ip_address(address))
+    return str(ip_address(address))
 
 
 def without_bql(bound: Bound, queue: int = QUEUE) -> None:
@@ -248,19 +249,20 @@ def steps(before: int, written: Iterable[int], count: int) -> Iterator[int]:
 def wait_tail(bound: Bound, queue: int, tail: int, seconds: float = PATIENCE_S) -> None:
     """Wait until the tail of ``queue`` is ``tail``. Raises NotSeen."""
     wait_until(
-        lambda: bound.card.register("TDT", queue) == tail, Deadline.after(seconds), f"TDT[{queue}] being {tail}", NotSeen
+        lambda: bound.card.register("TDT", queue) == tail,
+        Deadline.after(seconds),
+        f"TDT[{queue}] being {tail}",
+        NotSeen,
     )
 
 
 def wait_idle(bound: Bound, queue: int, seconds: float = PATIENCE_S) -> None:
     """Wait until nothing of ``queue`` is in flight. Raises NotSeen."""
-    wait_until(
-        lambda: bound.netif.bql(queue).inflight == 0, Deadline.after(seconds), f"tx-{queue} being idle", NotSeen
-    )
+    wait_until(lambda: bound.netif.bql(queue).inflight == 0, Deadline.after(seconds), f"tx-{queue} being idle", NotSeen)
 
 
 def tcp_syn(bound: Bound, family: int = 4, *, protocol: int = 0, port: int = 7) -> None:
-    """Let the guest open a connection to the peer, which does not answer: one SYN (SCTP: INIT), and then it gives up."""
+    """Let the guest open a connection to the peer, which does not answer, and give up after one SYN or INIT."""
     agent, station = bound.guest.agent, bound.peer.station
     handle = agent.call("open_socket", kind="tcp", family=2 if family == 4 else 10, protocol=protocol)
     address = [text(station.ipv4 if family == 4 else station.ipv6), port]

@@ -118,7 +118,7 @@ def matched(skbs: Sequence[Record], seen: Recording, queues: int) -> list[Sent]:
     for queue in range(queues):
         mine = [skb for skb in skbs if skb["queue_mapping"] == queue]
         taken = packets(fetched(seen, queue))
-        emitted = [e.frame for e in seen.all("FrameEmitted", lambda event: event.queue == queue)]
+        emitted = [event.frame for event in seen.all("FrameEmitted") if event.queue == queue]
         sent = [(packet, tuple(emitted.pop(0) for _ in range(frames_of(packet)) if emitted)) for packet in taken]
         lengths = [packet.length for packet in taken]
         wanted = [max(17, skb["len"]) for skb in mine]
@@ -150,8 +150,7 @@ def test_packets_are_advanced_descriptors_with_eop_and_rs_on_the_last(bound: Bou
     """
     sent = sample(bound)
     seen = [
-        {"len": one.skb["len"], "gso_size": one.skb["gso_size"], "descriptors": one.packet.descriptors}
-        for one in sent
+        {"len": one.skb["len"], "gso_size": one.skb["gso_size"], "descriptors": one.packet.descriptors} for one in sent
     ]
     evidence.note(guest={"skbs": seen}, device={"PAYLEN": [one.packet.data[0]["paylen"] for one in sent]})
     assert len(sent) >= 13

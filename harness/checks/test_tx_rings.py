@@ -45,7 +45,7 @@ RING = 256
 def test_each_ring_is_set_up_with_its_size_and_without_head_write_back(bound: Bound, evidence: Evidence) -> None:
     """Three sizes: no power of two, the most, the least; none is the one before it, or the default.
 
-    Over 64 and 72 more frames are sent than the ring has slots, so that a card with another idea of the size loses some.
+    Over 64 and 72 more frames are sent than the ring has slots: a card with another idea of the size loses some.
     """
     bound.netif.use_pfifo()
     without_bql(bound)
@@ -84,13 +84,20 @@ def ring_writes(events: list[Seen], queue: int) -> dict[str, list[int]]:
 @claim("TX-05")
 @pytest.mark.parametrize("burst", [8, 1])
 def test_burst_of_pktgen_rings_the_doorbell_once(bound: Bound, evidence: Evidence, burst: int) -> None:
-    """The two sizes differ only in what the driver is told of more to come; 200 packets, so that the ring never fills."""
+    """Only what the driver is told of more to come differs; 200 packets, so that the ring never fills."""
     count = 200
     without_bql(bound)
     agent = bound.guest.agent
     bound.netif.tool("modprobe", "pktgen")
     bound.guest.undo.remember("pktgen", lambda: bound.netif.tool("modprobe", "-r", "pktgen"))
-    options = (f"count {count}", "clone_skb 0", f"burst {burst}", "pkt_size 60", "delay 0", "dst 198.18.0.2")
+    options: tuple[str, ...] = (
+        f"count {count}",
+        "clone_skb 0",
+        f"burst {burst}",
+        "pkt_size 60",
+        "delay 0",
+        "dst 198.18.0.2",
+    )
     options += (f"queue_map_min {QUEUE}", f"queue_map_max {QUEUE}", f"dst_mac {bound.peer.station.mac.hex(':')}")
     agent.write("/proc/net/pktgen/kpktgend_3", f"add_device {bound.netif.name}\n")
     for option in options:
@@ -159,6 +166,7 @@ def test_all_descriptors_below_the_tail_are_fresh(bound: Bound, evidence: Eviden
     bound.netif.use_pfifo()
     without_bql(bound)
     sender = pinned_sender(bound)
+    assert bound.peer.guest is not None
     [flow] = flows(1, bound.peer.guest, bound.peer.station)
     made = list(numbered_frames(flow, count, 60))
     before = bound.netif.per_queue("tx", "packets")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cards that transmit wrongly: rings, descriptors, offloads, and the moment of completion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from device_model.igb import transmit
+from device_model.igb.spec.descriptors import TxContext, TxData
+from device_model.igb.spec.transmit import TDLEN, TDT
+
+if TYPE_CHECKING:
+    from device_model.igb.offload import Offload
+    from emulator.card import Card
+
+MUTANTS = {
+    "TX-01": "tdlen_stays_at_256_descriptors",
+    "TX-02": "descriptors_are_read_8_bytes_further",
+    "TX-03": "checksum_only_for_contexts_with_ipv4",
+    "TX-04": "buffers_are_read_2_bytes_further",
+    "TX-05": "one_packet_more_is_released",
+    "TX-06": "one_descriptor_past_the_tail",
+    "TX-07": "first_packet_is_completed_although_withheld",
+    "TX-08": "one_packet_more_is_released",
+    "TX-21": "payload_is_read_after_dd",
+}
+
+
+class Shifted:
+    """Guest memory in which every read comes from ``by`` bytes further."""
+
+    def __init__(self, memory: Any, by: int) -> None:
+        self._memory = memory
+        self._by = by
+
+    def read(self, iova: int, size: int) -> bytes:
+        """Read from the wrong place."""
+        data: bytes = self._memory.read(iova + self._by, size)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, name)
+
+
+def transmitter(card: Card) -> Any:
+    """Return the card's transmit block."""
+    return card.nic.transmitter  # type: ignore[attr-defined]
+
+
+def tdlen_stays_at_256_descriptors(card: Card) -> None:
+    """TDLEN holds 4096 whatever is written, so that rings of another size turn round at the wrong place."""
+    regs = card.nic.regs  # type: ignore[attr-defined]
+    blocks = transmitter(card)
+
+    def forget(n: int, _old: int, _new: int) -> None:
+        regs.poke(TDLEN, 4096, n)
+        blocks._ring_moved(n, 0, 0)
+
+    regs.on_write(TDLEN, forget)
+
+
+def descriptors_are_read_8_bytes_further(card: Card) -> None:
+    """Each descriptor is made of the second half of one slot and the first half of the next."""
+    for queue in transmitter(card).queues:
+        queue.ring._memory = Shifted(queue.ring._memory, 8)
+
+
+def checksum_only_for_contexts_with_ipv4(_card: Card) -> None:
+    """TXSM is obeyed only where TUCMD.IPV4 is set, which Linux does for segmentation alone."""
+    finish = transmit.finish_advanced  # type: ignore[attr-defined]
+
+    def spoiled(data: bytearray, word1: int, context: tuple[int, int], offload: Offload) -> list[bytes]:
+        if not TxContext.ipv4.of(context[1]):
+            word1 &= ~TxData.txsm.mask
+        return finish(data, word1, context, offload)
+
+    transmit.finish_advanced = spoiled  # type: ignore[attr-defined]
+
+
+def buffers_are_read_2_bytes_further(card: Card) -> None:
+    """The payload is fetched from behind the address in the descriptor."""
+    block = transmitter(card)
+    block._memory = Shifted(block._memory, 2)
+
+
+def one_descriptor_past_the_tail(card: Card) -> None:
+    """From the 50th tail write of a queue on, the card takes the slot at the tail too, which is not written yet."""
+    regs, queues = card.nic.regs, transmitter(card).queues  # type: ignore[attr-defined]
+    writes = Counter[int]()
+
+    def further(n: int, _old: int, new: int) -> None:
+        writes[n] += 1
+        ring = queues[n].ring
+        if writes[n] >= 50 and ring.count:
+            ring.set_tail((new + 1) % ring.count)
+
+    regs.on_write(TDT, further)
+
+
+def first_packet_is_completed_although_withheld(card: Card) -> None:
+    """Of the packets that are withheld, the first of every queue is written back all the same."""
+    block = transmitter(card)
+    depart, leaked = block._depart, set()
+
+    def leaky(packet: Any) -> None:
+        depart(packet)
+        held = block.queues[packet.queue].withheld
+        if held and packet.queue not in leaked:
+            leaked.add(packet.queue)
+            block._report(packet.queue, held.popleft())
+
+    block._depart = leaky
+
+
+def one_packet_more_is_released(card: Card) -> None:
+    """Asked to complete some packets, the card completes one more."""
+    nic: Any = card.nic
+    release = nic.transmitter.release
+    nic.transmitter.release = lambda queue, count: release(queue, None if count is None else count + 1)
+
+
+def payload_is_read_after_dd(card: Card) -> None:
+    """DD is written back as soon as the descriptors are fetched, and the buffers are read 5 ms later."""
+    block = transmitter(card)
+    gather, finish = block._gather, block._finish
+    todo: list[tuple[Any, ...]] = []
+
+    def finished(n: int, queue: Any, index: int) -> Any:
+        block._report(n, queue.report)
+        block._raise()
+        queue.report = []
+        until = block._clock.now_ns() + 5_000_000
+        while block._clock.now_ns() < until:
+            pass
+        for later in [buffer for buffer in todo if buffer[1] is queue]:
+            gather(*later)
+            todo.remove(later)
+        return finish(n, queue, index)
+
+    block._gather = lambda *buffer: todo.append(buffer)
+    block._finish = finished
