@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -134,12 +133,9 @@ def try_mutant(mutant: Mutant, directory: Path, options: Sequence[str] = ()) -> 
     report.mkdir(parents=True, exist_ok=True)
     outcome = report / "results.json"
     outcome.unlink(missing_ok=True)
-    surroundings = {**os.environ, "HILNIC_RUN": str(report / "lab")}
     with (report / "output.txt").open("wb") as output:
         command = mutant_command(mutant, report, options)
-        code = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=surroundings, check=False
-        ).returncode
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False).returncode
     if not outcome.is_file():
         return Fate.UNJUDGED, f"its run ended with {code} and no results: see {report / 'output.txt'}"
     return fate_of(mutant, results.read(outcome))
