@@ -157,7 +157,7 @@ def messages(seen: Recording, vector: int) -> list[Seen]:
 
 
 def tail_steps(seen: Recording, queue: int, before: int, size: int = 256) -> list[int]:
-    """Return by how many slots each write of the receive tail of ``queue`` moved it; ``before`` is the tail at first."""
+    """Return by how many slots each write of the receive tail of ``queue`` moved it from ``before`` on."""
     steps = []
     for event in seen.all("RegisterWritten", lambda event: event.register == f"RDT[{queue}]"):
         steps.append((event.value - before) % size)

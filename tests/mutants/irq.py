@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cards whose interrupts are wrong in one way each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from device_model.igb.spec.interrupts import EIAC, EICR, EICS, EIMS, IVAR
+
+if TYPE_CHECKING:
+    from emulator.card import Card
+
+MUTANTS: dict[str, str] = {
+    "IRQ-01": "one_vector_too_few_in_the_table",
+    "IRQ-02": "ivar_bytes_are_exchanged",
+    "IRQ-03": "every_queue_uses_the_first_entry",
+    "IRQ-04": "every_queue_uses_the_first_entry",
+    "IRQ-05": "every_queue_uses_the_first_entry",
+    "IRQ-07": "eiam_masks_nothing",
+    "IRQ-08": "causes_of_masked_vectors_are_forgotten",
+    "IRQ-09": "eiac_clears_nothing",
+    "IRQ-16": "eics_is_ignored",
+    "IRQ-17": "a_spurious_message_brings_a_frame",
+    "IRQ-18": "eics_is_ignored",
+}
+
+
+class Overridden:
+    """Another object with some attributes fixed, so that healing the card does not heal the mutant."""
+
+    def __init__(self, inner: object, **fixed: object) -> None:
+        self.__dict__.update(fixed, _inner=inner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def block(card: Card) -> Any:
+    """Return the card's interrupt block."""
+    return card.nic.interrupts  # type: ignore[attr-defined]
+
+
+def one_vector_too_few_in_the_table(card: Card) -> None:
+    """The MSI-X table has 8 entries where 9 are needed, so the driver falls back to one MSI."""
+    data = card.interrupts._config.data
+    at = next(at for at in range(0x40, 0x100, 4) if data[at] == 0x11)
+    data[at + 2] = 8 - 1
+
+
+def ivar_bytes_are_exchanged(card: Card) -> None:
+    """Receive and transmit bytes of IVAR change places when they are written."""
+    regs = block(card)._regs
+
+    def exchange(n: int, _old: int, new: int) -> None:
+        regs.poke(IVAR, (new & 0x00FF00FF) << 8 | (new & 0xFF00FF00) >> 8, n)
+
+    regs.on_write(IVAR, exchange)
+
+
+def every_queue_uses_the_first_entry(card: Card) -> None:
+    """The cause of every queue goes to the vector of receive queue 0."""
+    irq = block(card)
+    raise_queue = irq._raise_queue
+    irq._raise_queue = lambda _entry, cause, kind, queue: raise_queue(
+        irq._regs.peek(IVAR, 0) & 0xFF, cause, kind, queue
+    )
+
+
+def eiam_masks_nothing(card: Card) -> None:
+    """Sending a message leaves its vector unmasked."""
+    irq = block(card)
+    irq._faults = Overridden(irq._faults, no_auto_mask_on=True)
+
+
+def causes_of_masked_vectors_are_forgotten(card: Card) -> None:
+    """An event whose vector is masked leaves no trace in EICR."""
+    irq = block(card)
+    deliver = irq._deliver
+
+    def forgetful(vector: int, why: str) -> None:
+        regs, bit = irq._regs, 1 << vector
+        if not regs.peek(EIMS) & bit:
+            regs.poke(EICR, regs.peek(EICR) & ~bit)
+        deliver(vector, why)
+
+    irq._deliver = forgetful
+
+
+def eiac_clears_nothing(card: Card) -> None:
+    """Sending a message leaves its cause standing in EICR, and what stands already raises nothing."""
+    irq = block(card)
+    regs, event = irq._regs, irq._event
+
+    def news_only(vector: int, cause: str) -> None:
+        if not regs.peek(EICR) >> vector & 1:
+            event(vector, cause)
+
+    irq._event = news_only
+    irq._regs = Overridden(regs, peek=lambda reg, n=0: 0 if reg is EIAC else regs.peek(reg, n))
+    regs._blocks[EIMS].on_write = None
+
+
+def eics_is_ignored(card: Card) -> None:
+    """A write of EICS raises nothing."""
+    irq = block(card)
+    irq._regs._blocks[EICS].on_write = None
+
+
+def a_spurious_message_brings_a_frame(card: Card) -> None:
+    """A message without a cause comes with a descriptor that holds a broadcast frame of zeros."""
+    irq = block(card)
+    spurious = irq.send_spurious
+
+    def with_frame(vector: int) -> None:
+        card.nic.receive(b"\xff" * 6 + bytes(54))
+        spurious(vector)
+
+    irq.send_spurious = with_frame
