@@ -19,6 +19,9 @@ FLOWS = 64
 FOR_S = 1.5
 WARM_S = 0.2
 SETTLE_S = 10.0
+STILL_LOOKS = 6
+"""With wait_until's pauses these span more than a tenth of a second."""
+
 FIRST_HOST, FIRST_PORT = 10, 20_000
 NOTHING_V6 = bytes(16)
 BUFFER = 4096
@@ -85,12 +88,11 @@ def counters(side: Side) -> Counters:
 
 
 def settled(side: Side) -> Counters:
-    """Return the driver's counters, once they stand still."""
-    last: list[Counters | None] = [None]
+    """Return the driver's counters, once they have been the same several times in a row."""
+    seen: list[Counters] = []
 
     def still() -> Counters | None:
-        before, now = last[0], counters(side)
-        last[0] = now
-        return now if now == before else None
+        seen.append(counters(side))
+        return seen[-1] if seen[-STILL_LOOKS:] == [seen[-1]] * STILL_LOOKS else None
 
     return wait_until(still, Deadline.after(SETTLE_S), f"the receive counters of {side.netif.name} standing still")
