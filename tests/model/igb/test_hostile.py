@@ -248,7 +248,7 @@ class SpoiltRings(RuleBasedStateMachine):
 
 
 PACE = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=16, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestAnyRegisters = AnyRegisters.TestCase
 TestAnyRegisters.settings = PACE
@@ -275,7 +275,7 @@ def test_a_store_outside_would_be_found(store: str) -> None:
     assert memory.trespasses == []
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(iovas, st.integers(0, 2**64 - 1)), min_size=1, max_size=20))
 def test_every_transmit_descriptor_is_passed_and_the_queue_lives_on(descriptors: list[tuple[int, int]]) -> None:
     """After any nonsense that ends with a whole packet, the next right packet still leaves."""

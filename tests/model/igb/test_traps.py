@@ -12,7 +12,7 @@ from device_model.igb.config import Config
 from device_model.igb.spec.filters import ETQF, RAH, RAL, VFTA
 from device_model.igb.spec.general import CTRL, EECD, EEMNGCTL, STATUS
 from device_model.igb.spec.interrupts import EICS, EIMC, EIMS, GPIE, ICR, ICS, IMS
-from device_model.igb.spec.receive import MRQC, RDBAH, RDBAL, RDLEN, RDT, RETA, RSSRK, RXDCTL, SRRCTL
+from device_model.igb.spec.receive import MRQC, RCTL, RDBAH, RDBAL, RDLEN, RDT, RETA, RLPML, RSSRK, RXDCTL, SRRCTL
 from device_model.igb.spec.statistics import GORCH, GORCL, GOTCH, GOTCL
 from device_model.igb.spec.timesync import RXSATRH, RXSTMPH, RXSTMPL, TIMINCA, TSYNCRXCTL, TSYNCTXCTL, TXSTMPH
 from device_model.nic import Reset
@@ -128,6 +128,21 @@ def test_trap_3_rlpml_counts_the_tag_that_is_stripped(driver: Driver) -> None:
     assert len(driver.received(0)) == 1
     driver.world.nic.receive(udp(bytes(1533 - 46), vlan=0))
     assert driver.received(0) == []
+
+
+@pytest.mark.parametrize(("bsize", "size"), [(0, 2048), (1, 1024), (2, 512), (3, 256)])
+def test_trap_3_a_queue_without_a_buffer_size_of_its_own_takes_that_of_rctl(
+    driver: Driver, bsize: int, size: int
+) -> None:
+    """SRRCTL.BSIZEPACKET 0 (82576 8.10): no byte may land behind the smaller buffer."""
+    driver.put(SRRCTL, 0x0200_0400, 0)
+    driver.put(RCTL, driver.get(RCTL) | bsize << 16)
+    driver.put(RLPML, 0x2600)
+    driver.world.memory.stores.clear()
+    driver.world.nic.receive(udp(bytes(4000)))
+    lengths = [stored for _, stored in driver.world.memory.stores if stored != 8]
+    assert lengths[:-1] == [size] * (4042 // size)
+    assert sum(lengths) == 4042
 
 
 def test_trap_4_an_event_that_comes_while_napi_polls_fires_at_the_unmask(driver: Driver) -> None:
@@ -311,6 +326,14 @@ def test_trap_13_byte_counts_sit_in_the_low_halves_and_include_the_fcs(driver: D
     assert driver.get(GOTCL) == 42 + 158 + 4
     assert driver.get(GOTCH) == 0
     assert driver.get(GORCL) == driver.get(GOTCL) == 0
+
+
+def test_trap_13_a_reset_between_the_halves_leaves_no_rest(driver: Driver) -> None:
+    """igb_clear_hw_cntrs_base reads all counters after a reset, whatever was half-read before it."""
+    driver.world.nic.receive(udp(bytes(58)))
+    driver.get(GORCL)
+    driver.put(CTRL, driver.get(CTRL) | CTRL.rst.mask)
+    assert [driver.get(reg) for reg in (GORCH, GORCL, GORCH)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("how", ["software", *(kind.value for kind in Reset)])
