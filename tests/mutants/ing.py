@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cards that store, announce or own receive slots wrongly."""
+
+from __future__ import annotations
+
+from itertools import count
+from struct import unpack
+from typing import TYPE_CHECKING, Any, cast
+
+from device_model.ring import SLOT, Ring
+
+if TYPE_CHECKING:
+    from device_model.igb.nic import Igb
+    from device_model.ports import Clock, HostMemory
+    from emulator.card import Card
+
+MUTANTS = {
+    "ING-01": "message_before_frame",
+    "ING-02": "slot_at_the_tail_is_written",
+    "ING-03": "length_before_payload",
+    "ING-04": "two_slots_a_frame",
+    "ING-05": "every_50th_frame_twice",
+    "ING-09": "every_50th_frame_twice",
+    "ING-10": "every_16th_frame_twice",
+}
+LATE_NS = 20_000_000
+
+
+class LatePayload:
+    """Memory whose byte stores happen 20 ms after they were asked for; descriptors are stored at once."""
+
+    def __init__(self, memory: HostMemory, clock: Clock) -> None:
+        self._memory = memory
+        self._clock = clock
+        self.store64 = memory.store64
+
+    def write(self, iova: int, data: bytes) -> None:
+        """Store ``data`` later."""
+        self._clock.call_at(self._clock.now_ns() + LATE_NS, lambda: self._memory.write(iova, bytes(data)))
+
+
+def message_before_frame(card: Card) -> None:
+    """The message leaves before the frame is stored, and none after."""
+    receiver, interrupts = _igb(card).receiver, _igb(card).interrupts
+    store, raise_ = receiver._store, interrupts.raise_receive
+
+    def early(ring: Ring, *frame: Any, **how: Any) -> None:
+        raise_(ring.queue)
+        store(ring, *frame, **how)
+
+    def never(queue: int) -> None:
+        """Do nothing for ``queue``: its message has left."""
+
+    interrupts.raise_receive = never  # type: ignore[method-assign]
+    receiver._store = early  # type: ignore[method-assign]
+
+
+def slot_at_the_tail_is_written(card: Card) -> None:
+    """When the ring is empty the card takes one slot more, which is the driver's."""
+    receiver, take = _igb(card).receiver, Ring.take
+    room = receiver._room
+
+    def empty(ring: Ring) -> bool:
+        return ring.direction == "rx" and ring.enabled and ring.count > 0 and ring.head == ring.tail
+
+    def greedy(ring: Ring) -> tuple[int, int, int] | None:
+        slot = take(ring)
+        if slot is None and empty(ring):
+            address, header = unpack("<QQ", card.memory.read(ring.address(ring.tail), SLOT))
+            slot = ring.tail, address, header
+        return slot
+
+    receiver._room = lambda ring, length: room(ring, length) or empty(ring)  # type: ignore[method-assign]
+    Ring.take = greedy  # type: ignore[assignment, method-assign]
+
+
+def length_before_payload(card: Card) -> None:
+    """The descriptor shows a length while the payload is still under way."""
+    receiver = _igb(card).receiver
+    receiver._memory = cast("HostMemory", LatePayload(card.memory, card.clock))
+
+
+def two_slots_a_frame(card: Card) -> None:
+    """A buffer takes 32 bytes only, so that the shortest frame fills two."""
+    receiver = _igb(card).receiver
+    settings = receiver._queue_settings
+    receiver._queue_settings = lambda queue: settings(queue)._replace(buffer_size=32)  # type: ignore[method-assign]
+
+
+def every_50th_frame_twice(card: Card) -> None:
+    """One frame in 50 is stored once more."""
+    _repeat(card, 50)
+
+
+def every_16th_frame_twice(card: Card) -> None:
+    """One frame in 16 is stored once more."""
+    _repeat(card, 16)
+
+
+def _repeat(card: Card, every: int) -> None:
+    receiver, number = _igb(card).receiver, count(1)
+    store = receiver._store
+
+    def again(*frame: Any, **how: Any) -> None:
+        store(*frame, **how)
+        if next(number) % every == 0:
+            store(*frame, **how)
+
+    receiver._store = again  # type: ignore[method-assign]
+
+
+def _igb(card: Card) -> Igb:
+    return cast("Igb", card.nic)
