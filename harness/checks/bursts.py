@@ -81,6 +81,23 @@ def pin(bound: Bound, handler: str, cpu: int) -> int:
     return number
 
 
+def place(bound: Bound, handler: str, vector: int, cpu: int) -> int:
+    """Pin the interrupt and let one message without a cause carry it over: the first after a change comes too early.
+
+    Return the interrupt's number. Call it before recording begins.
+    """
+    number = pin(bound, handler, cpu)
+    before = bound.netif.irqs()[handler].total
+    bound.card.fault("spurious_interrupt", vector=vector)
+
+    def there() -> bool:
+        return bound.netif.irqs()[handler].total > before and bound.guest.proc.affinity(number) == (cpu,)
+
+    wait_until(there, Deadline.after(PATIENCE_S), f"interrupt {number} moving to CPU {cpu}", NotSeen)
+    calm(bound)
+    return number
+
+
 # -- frames --------------------------------------------------------------------------------------------------
 
 
@@ -156,10 +173,14 @@ def messages(seen: Recording, vector: int) -> list[Seen]:
     return seen.all("InterruptSent", lambda event: event.vector == vector)
 
 
-def tail_steps(seen: Recording, queue: int, before: int, size: int = 256) -> list[int]:
-    """Return by how many slots each write of the receive tail of ``queue`` moved it from ``before`` on."""
+def tail_steps(seen: Recording, queue: int, tail: int, since: int = 0, size: int = 256) -> list[int]:
+    """Return by how many slots each write of the receive tail of ``queue`` moved it, which was at ``tail``.
+
+    Only events after the first ``since`` of the recording are looked at.
+    """
     steps = []
-    for event in seen.all("RegisterWritten", lambda event: event.register == f"RDT[{queue}]"):
-        steps.append((event.value - before) % size)
-        before = event.value
+    for event in seen.all()[since:]:
+        if event.kind == "RegisterWritten" and event.register == f"RDT[{queue}]":
+            steps.append((event.value - tail) % size)
+            tail = event.value
     return steps

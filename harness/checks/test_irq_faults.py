@@ -14,7 +14,7 @@ from harness.checks.bursts import (
     calm,
     messages,
     one_by_one,
-    pin,
+    place,
     quiet,
     receive_vector,
     steer_to,
@@ -88,8 +88,8 @@ def test_spurious_and_repeated_messages_do_no_harm(bound: Bound, evidence: Evide
     The frames are compared byte for byte and in order with what was sent.
     """
     steer_to(bound, QUEUE)
-    pin(bound, f"eth0-rx-{QUEUE}", CPU)
     vector = receive_vector(bound, QUEUE)
+    place(bound, f"eth0-rx-{QUEUE}", vector, CPU)
     quiet(bound)
     log = bound.guest.proc.log()[-1].sequence
     tap = Tap(bound)
@@ -132,8 +132,8 @@ def test_spurious_and_repeated_messages_do_no_harm(bound: Bound, evidence: Evide
 def test_a_lost_message_is_made_good_by_the_next_tick(bound: Bound, evidence: Evidence) -> None:
     """The message is lost right after a tick, so that the frame must wait for nearly a whole period."""
     steer_to(bound, QUEUE)
-    pin(bound, f"eth0-rx-{QUEUE}", CPU)
     vector = receive_vector(bound, QUEUE)
+    place(bound, f"eth0-rx-{QUEUE}", vector, CPU)
     [frame] = unanswered(bound, 1)
     tap = Tap(bound)
     with (

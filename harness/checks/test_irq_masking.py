@@ -13,7 +13,7 @@ from harness.checks.bursts import (
     calm,
     messages,
     one_by_one,
-    pin,
+    place,
     quiet,
     receive_vector,
     steer_to,
@@ -56,12 +56,9 @@ def told(records: list[Record], irq: int) -> list[str]:
 def test_the_handler_only_schedules_napi(bound: Bound, evidence: Evidence) -> None:
     """One message with a frame and one without: the sequence is the same, work and frames are 1 and 0."""
     steer_to(bound, QUEUE)
-    irq = pin(bound, f"eth0-rx-{QUEUE}", CPU)
     vector = receive_vector(bound, QUEUE)
+    irq = place(bound, f"eth0-rx-{QUEUE}", vector, CPU)
     quiet(bound)
-    with bound.card.recording("RegisterWritten") as seen:
-        one_by_one(bound, seen, unanswered(bound, 1))  # the first interrupt moves to CPU
-        calm(bound)
     packets = bound.netif.queue_packets()
     sequences, works, between = [], [], []
     with (
@@ -109,8 +106,8 @@ def until_work(events: list[Seen], vector: int) -> list[str]:
 def test_a_vector_is_masked_from_its_message_until_napi_has_finished(bound: Bound, evidence: Evidence) -> None:
     """2000 frames on one queue, as fast as they go: messages meet running polls thousands of times if nothing masks."""
     steer_to(bound, QUEUE)
-    irq = pin(bound, f"eth0-rx-{QUEUE}", CPU)
     vector = receive_vector(bound, QUEUE)
+    irq = place(bound, f"eth0-rx-{QUEUE}", vector, CPU)
     frames = unanswered(bound, 2000)
     quiet(bound)
     with (
@@ -147,8 +144,8 @@ def test_an_event_on_a_masked_vector_fires_when_it_is_unmasked(bound: Bound, evi
     ticks off a frame that is forgotten there stays forgotten.
     """
     steer_to(bound, QUEUE)
-    pin(bound, f"eth0-rx-{QUEUE}", CPU)
     vector = receive_vector(bound, QUEUE)
+    place(bound, f"eth0-rx-{QUEUE}", vector, CPU)
     bit = 1 << vector
     quiet(bound)
     alone: list[tuple[int, ...]] = []
