@@ -36,6 +36,9 @@ SOL_PACKET, PACKET_VNET_HDR, VNET_HEADER = 263, 15, 10
 
 CHECKSUM_AT = {frames.TCP: 16, frames.UDP: 6}
 
+SOL_UDP, UDP_SEGMENT = 17, 103
+"""Linux include/uapi/linux/udp.h: a datagram socket with that option has large sends cut."""
+
 NO_LIMIT = 100_000_000
 SEND_BUFFER = 64 << 20
 PATIENCE_S = 10.0
@@ -269,3 +272,8 @@ def tcp_syn(bound: Bound, family: int = 4, *, protocol: int = 0, port: int = 7) 
     with suppress(AgentRefusedError):
         agent.call("connect", cpus=[CPU], handle=handle, address=address, seconds=0.05)
     agent.call("close", handle=handle)
+
+
+def b64(data: bytes) -> str:
+    """Return bytes as they travel to the agent."""
+    return base64.b64encode(data).decode()

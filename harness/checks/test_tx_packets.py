@@ -12,7 +12,10 @@ from harness import frames
 from harness.checks.sending import (
     CPU,
     QUEUE,
+    SOL_UDP,
+    UDP_SEGMENT,
     Packet,
+    b64,
     ethernet_head,
     fetched,
     packets,
@@ -42,7 +45,6 @@ PARTIAL = 3
 
 L4T = {frames.UDP: 0, frames.TCP: 1, frames.SCTP: 2}
 HEADER = {frames.UDP: 8}
-SOL_UDP, UDP_SEGMENT = 17, 103
 PRESENT = 0x1000
 """The bit that the trace event sets in vlan_tci of a tagged skb (skb_vlan_tag_get)."""
 
@@ -135,11 +137,6 @@ def frames_of(packet: Packet) -> int:
         return 1
     assert packet.context is not None
     return transmit.segments(packet.data[0]["paylen"], packet.context["mss"])
-
-
-def b64(data: bytes) -> str:
-    """Return bytes as they travel to the agent."""
-    return base64.b64encode(data).decode()
 
 
 @claim("TX-02")

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cards that report transmitted packets wrongly: not, twice, in the wrong order, to the wrong vector, after a reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from device_model.igb import transmit
+from device_model.igb.spec.statistics import GPTC
+from device_model.igb.spec.transmit import TDH
+
+if TYPE_CHECKING:
+    from emulator.card import Card
+
+MUTANTS = {
+    "TXC-01": "completions_raise_nothing",
+    "TXC-02": "completions_raise_the_neighbours_vector",
+    "TXC-03": "newest_packet_is_released_first",
+    "TXC-04": "every_500th_packet_is_not_written_back",
+    "TXC-05": "last_withheld_packet_is_not_released",
+    "TXC-06": "frames_count_twice_in_gptc",
+    "TXC-07": "released_packets_raise_nothing",
+    "TXC-09": "tdh_reads_one_too_far",
+    "TXC-11": "withheld_packets_survive_a_reset",
+}
+
+
+def transmitter(card: Card) -> Any:
+    """Return the card's transmit block."""
+    return card.nic.transmitter  # type: ignore[attr-defined]
+
+
+def completions_raise_nothing(card: Card) -> None:
+    """DD is written back, and no message ever says so."""
+    card.nic.interrupts.raise_transmit = lambda _queue: None  # type: ignore[attr-defined]
+
+
+def completions_raise_the_neighbours_vector(card: Card) -> None:
+    """A completion of queue 1 interrupts as one of queue 0, and so on."""
+    interrupts: Any = card.nic.interrupts  # type: ignore[attr-defined]
+    original = interrupts.raise_transmit
+    interrupts.raise_transmit = lambda queue: original(queue ^ 1)
+
+
+def newest_packet_is_released_first(card: Card) -> None:
+    """Of the packets that wait for their write-back, the last comes first."""
+    block = transmitter(card)
+    release = block.release
+
+    def backwards(n: int, count: int | None) -> int:
+        withheld = block.queues[n].withheld
+        withheld.reverse()
+        released: int = release(n, count)
+        withheld.reverse()
+        return released
+
+    block.release = backwards
+
+
+def every_500th_packet_is_not_written_back(card: Card) -> None:
+    """Now and then a packet leaves and its descriptor is forgotten."""
+    block = transmitter(card)
+    report = block._report
+    packets = iter(range(1, 1 << 32))
+
+    def forgetful(n: int, slots: list[int]) -> None:
+        if next(packets) % 500:
+            report(n, slots)
+
+    block._report = forgetful
+
+
+def last_withheld_packet_is_not_released(card: Card) -> None:
+    """The first release of everything leaves the newest packet out."""
+    block = transmitter(card)
+    release, done = block.release, set[int]()
+
+    def short(n: int, count: int | None) -> int:
+        withheld = block.queues[n].withheld
+        kept = withheld.pop() if count is None and withheld and n not in done else None
+        released: int = release(n, count)
+        if kept is not None:
+            done.add(n)
+            withheld.append(kept)
+        return released
+
+    block.release = short
+
+
+def frames_count_twice_in_gptc(card: Card) -> None:
+    """Each frame that leaves adds two to GPTC."""
+    regs: Any = card.nic.regs  # type: ignore[attr-defined]
+    statistics: Any = card.nic.statistics  # type: ignore[attr-defined]
+    transmitted = statistics.transmitted
+
+    def twice(frame: bytes) -> None:
+        transmitted(frame)
+        regs.add(GPTC, 1)
+
+    statistics.transmitted = twice
+
+
+def released_packets_raise_nothing(card: Card) -> None:
+    """Withheld packets get their DD in the end, but no message tells the driver."""
+    block = transmitter(card)
+    release = block.release
+
+    def silent(n: int, count: int | None) -> int:
+        raised, block._raise = block._raise, lambda: block._finished.discard(n)
+        try:
+            released: int = release(n, count)
+        finally:
+            block._raise = raised
+        return released
+
+    block.release = silent
+
+
+def tdh_reads_one_too_far(card: Card) -> None:
+    """The head that the driver reads is the slot after the true one."""
+    regs: Any = card.nic.regs  # type: ignore[attr-defined]
+    queues = transmitter(card).queues
+    regs.on_read(TDH, lambda n: queues[n].ring.after(queues[n].ring.head))
+
+
+def withheld_packets_survive_a_reset(_card: Card) -> None:
+    """CTRL.RST does not drop the packets that wait for their write-back."""
+
+    def forgetful(queue: Any) -> None:
+        queue.contexts = [(0, 0), (0, 0)]
+        queue.done.clear()
+        queue.begin()
+
+    transmit._Queue.forget = forgetful  # type: ignore[method-assign]
