@@ -48,8 +48,8 @@ class Completion:
         guesses = [self.predict(now) for now in range(self.before["jif"], self.after["jif"] + 1)]
         wanted = {name: self.after[name] for name in BEFORE if name not in ("nq", "last")}
         if wanted not in guesses:
-            nearest = guesses[0]
-            told += [f"{name} became {wanted[name]}, not {nearest[name]}" for name in wanted if wanted[name] != nearest[name]]
+            differing = [name for name, value in guesses[0].items() if wanted[name] != value]
+            told += [f"{name} became {wanted[name]}, not {guesses[0][name]}" for name in differing]
         return [f"queue {self.queue}, {self.count} bytes at {self.t}: {text}" for text in told]
 
     def predict(self, now: int) -> dict[str, int]:

@@ -16,6 +16,7 @@ from harness.checks.bursts import arms, pin, transmit_vector
 from harness.checks.sending import CPU, QUEUE, Sender, fetched, packets, pinned_sender, undisturbed
 from harness.deadline import Deadline, wait_until
 from harness.errors import NotSeen
+from harness.lab import GUEST_IPV6, PEER_IPV6, PEER_MAC
 from harness.oracles.dql import MAX_LIMIT, Dql
 from harness.oracles.stopping import Twin
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 FULL = 1514
 """The largest untagged frame in bytes, without frame check sequence."""
+
+FIRST = 60
+"""Bytes of the packet with which ``start_over`` brings the limits to their beginning."""
 
 NEVER_MS = 600_000
 """A hold time that does not pass during a check."""
@@ -81,8 +85,9 @@ class Filling:
 
         A limit that the next completion must change makes dql_completed forget what went before: limit_max 0 does.
         """
+        self.bound.card.release_completions(self.queue)
         self.bound.netif.set_bql(self.queue, limit_max=0, limit=5)
-        self.sender.send(1, 60)
+        self.sender.send(1, FIRST)
         what = f"tx-{self.queue} having limit 0 and being idle"
         wait_until(self._is_empty, Deadline.after(PATIENCE_S), what, NotSeen)
         self.bound.netif.set_bql(self.queue, limit_max=MAX_LIMIT)
@@ -190,11 +195,26 @@ class Filling:
 
 def own_queue(bound: Bound, queue: int = QUEUE, cpu: int = CPU) -> int:
     """Keep every other CPU off transmit queue ``queue`` and bring its interrupts to ``cpu``; return its vector."""
+    bound.guest.proc.set_sysctl(f"net.ipv6.conf.{bound.netif.name}.router_solicitations", 0)
     others = [other for other in range(bound.guest.cpus) if other != cpu]
     for other in range(bound.netif.queue_count[1]):
         bound.netif.set_xps(other, [cpu] if other == queue else others)
     pin(bound, f"{bound.netif.name}-tx-{queue}", cpu)
     return transmit_vector(bound, queue)
+
+
+def without_ipv6(bound: Bound) -> None:
+    """Keep IPv6 from greeting a link that comes up again, until the check is over."""
+    name, agent = bound.netif.name, bound.guest.agent
+    switch = f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6"
+
+    def back() -> None:
+        agent.write(switch, "0")
+        bound.netif.ip("address", "add", f"{GUEST_IPV6}/64", "dev", name, "nodad")
+        bound.netif.ip("neigh", "replace", PEER_IPV6, "lladdr", PEER_MAC, "dev", name, "nud", "permanent")
+
+    bound.guest.undo.remember((name, "ipv6"), back)
+    agent.write(switch, "1")
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Mixed traffic from the guest: on every queue a TCP stream and UDP datagrams of all sizes, each from a CPU of its own."""
+"""Mixed traffic from the guest: on every queue a TCP stream and UDP datagrams, sent by a CPU that owns the queue."""
 
 from __future__ import annotations
 
+import base64
+import socket
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +22,13 @@ from harness.oracles.transmit import bytecount, segments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from harness.guest.agent import Pending
     from harness.lab import Bound
     from harness.seen import Seen
 
 TCP_PORT, UDP_PORT = 5001, 7000
 STREAM_S = 60.0
 UDP_SIZES = (18, 200, 700, 1472)
+APART_US = 500
 
 
 @contextmanager
@@ -41,29 +43,41 @@ def cpu_owns_queue(bound: Bound) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Senders under way."""
+    """A TCP connection and a UDP socket for each of ``cpus``."""
 
-    pending: tuple[Pending, ...]
+    bound: Bound
+    cpus: tuple[int, ...]
+    tcp: tuple[int, ...]
+    udp: tuple[int, ...]
 
-    def finish(self) -> int:
-        """Wait for all of them; return how many payload bytes or datagrams they sent."""
-        return sum(int(each.result(STREAM_S)["sent"]) for each in self.pending)
+    def round(self, *, stream: int, datagrams: int) -> None:
+        """Send from each CPU ``stream`` bytes over TCP and ``datagrams`` datagrams of each size, all at the same time.
+
+        The datagrams keep a distance, so that the queue runs dry now and then.
+        """
+        start = self.bound.guest.agent.start
+        pending = []
+        for cpu, tcp, udp in zip(self.cpus, self.tcp, self.udp, strict=True):
+            if stream:
+                pending.append(start("send_stream", cpus=[cpu], handle=tcp, size=stream, seed=cpu))
+            how = {"handle": udp, "count": datagrams, "interval_us": APART_US}
+            sizes = UDP_SIZES if datagrams else ()
+            pending += [start("send_numbered", cpus=[cpu], size=size, **how) for size in sizes]
+        for each in pending:
+            each.result(STREAM_S)
 
 
-def start_mix(bound: Bound, cpus: Sequence[int], *, stream: int, datagrams: int) -> Mix:
-    """Start on each CPU a TCP stream of ``stream`` bytes and ``datagrams`` datagrams of each size."""
+def connect_mix(bound: Bound, cpus: Sequence[int] = (0, 1, 2, 3)) -> Mix:
+    """Open the sockets; the peer must be answering TCP. Closing them resets the connections: nothing is sent again."""
     agent = bound.guest.agent
-    pending = []
+    tcp = []
     for cpu in cpus:
-        if stream:
-            tcp = agent.call("open_socket", kind="tcp")
-            agent.call("connect", cpus=[cpu], handle=tcp, address=[PEER_IPV4, TCP_PORT + cpu])
-            pending.append(agent.start("send_stream", cpus=[cpu], handle=tcp, size=stream, seed=cpu))
-        if datagrams:
-            udp = udp_socket(bound, port=UDP_PORT + cpu)
-        for size in UDP_SIZES if datagrams else ():
-            pending.append(agent.start("send_numbered", cpus=[cpu], handle=udp, count=datagrams, size=size))
-    return Mix(tuple(pending))
+        tcp.append(agent.call("open_socket", kind="tcp"))
+        abort = base64.b64encode(struct.pack("ii", 1, 0)).decode()
+        agent.call("setsockopt", handle=tcp[-1], level=socket.SOL_SOCKET, option=socket.SO_LINGER, value=abort)
+        agent.call("connect", cpus=[cpu], handle=tcp[-1], address=[PEER_IPV4, TCP_PORT + cpu])
+    udp = [udp_socket(bound, port=UDP_PORT + cpu) for cpu in cpus]
+    return Mix(bound, tuple(cpus), tuple(tcp), tuple(udp))
 
 
 def wait_all_idle(bound: Bound, seconds: float = 15.0) -> None:
@@ -78,10 +92,14 @@ def wait_all_idle(bound: Bound, seconds: float = 15.0) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One packet as the card fetched it: the slot that ends it, bytes as the driver counts them, frames it makes."""
+    """One packet as the card fetched it: bytes as the driver counts them, and the frames that it makes.
+
+    ``last`` is the slot that ends it and ``end`` the number of that slot's event.
+    """
 
     queue: int
     last: int
+    end: int
     bytes: int
     frames: int
 
@@ -102,15 +120,15 @@ def sent_packets(events: Iterable[Seen]) -> list[Sent]:
         head = first.setdefault(event.queue, word)
         if TxData.eop.of(word):
             context = contexts.get((event.queue, TxData.idx.of(head)), bytes(16))
-            found.append(_sent(event.queue, event.index, first.pop(event.queue), context))
+            found.append(_sent(event, first.pop(event.queue), context))
     return found
 
 
-def _sent(queue: int, last: int, head: int, context: bytes) -> Sent:
+def _sent(event: Seen, head: int, context: bytes) -> Sent:
     payload = TxData.paylen.of(head)
     if not TxData.tse.of(head):
-        return Sent(queue, last, bytecount(payload), 1)
+        return Sent(event.queue, event.index, event.number, bytecount(payload), 1)
     low, high = struct.unpack("<QQ", context)
     headers = TxContext.maclen.of(low) + TxContext.iplen.of(low) + TxContext.l4len.of(high)
     count = segments(payload, TxContext.mss.of(high))
-    return Sent(queue, last, bytecount(headers + payload, headers, count), count)
+    return Sent(event.queue, event.index, event.number, bytecount(headers + payload, headers, count), count)

@@ -9,19 +9,40 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.checks.bursts import armings, arms
 from harness.checks.dql_watch import completions, gaps, watching
-from harness.checks.mixing import cpu_owns_queue, sent_packets, start_mix, wait_all_idle
+from harness.checks.filling import FULL, filling, own_queue
+from harness.checks.mixing import connect_mix, cpu_owns_queue, sent_packets, wait_all_idle
+from harness.checks.sending import pinned_sender, undisturbed, wait_idle
 from harness.claims import claim
+from harness.deadline import Deadline
+from harness.oracles.dql import U32
 
 if TYPE_CHECKING:
     from harness.checks.mixing import Sent
     from harness.evidence import Evidence
+    from harness.guest.trace import Session
     from harness.lab import Bound
     from harness.seen import Recording
 
+WATCHED = ("TxDescriptor", "TxWriteBack")
 LEAST_COMPLETIONS = 1000
-STREAM = 1_000_000
-DATAGRAMS = 250
+LEAST_FOR_BOUND = 300
+SLOW_MBPS = 10
+JIFFY_MS = 4
+SPURIOUS = 100
+ROUNDS_S = 60.0
+
+
+def exchange(bound: Bound, trace: Session, least: int) -> None:
+    """Send mixed traffic in rounds until there were ``least`` completions, and wait until all is done."""
+    mix = connect_mix(bound)
+    deadline = Deadline.after(ROUNDS_S)
+    while len(trace.named("bql:out")) < least:
+        assert not deadline.passed, f"{least} completions must come within {ROUNDS_S:g} s"
+        mix.round(stream=50_000, datagrams=40)
+        trace.read()
+    wait_all_idle(bound)
 
 
 def reported_bytes(seen: Recording) -> dict[int, list[int]]:
@@ -37,16 +58,13 @@ def reported_bytes(seen: Recording) -> dict[int, list[int]]:
 
 @claim("BQL-02")
 def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, evidence: Evidence) -> None:
-    """Four CPUs, each with a TCP stream of 1 MB and 1000 datagrams of four sizes on a queue of its own.
+    """Four CPUs, each with a TCP stream and datagrams of four sizes on a queue of its own, for 1000 completions.
 
     All fields of all completions are predicted, and what the driver completed at once always ends where the card ended
     a report: a byte more or less anywhere moves every sum after it.
     """
-    with cpu_owns_queue(bound):
-        wait_all_idle(bound)
-        with watching(bound) as trace, bound.card.recording("TxDescriptor", "TxWriteBack") as seen:
-            start_mix(bound, range(4), stream=STREAM, datagrams=DATAGRAMS).finish()
-            wait_all_idle(bound)
+    with cpu_owns_queue(bound), watching(bound) as trace, bound.card.recording(*WATCHED) as seen:
+        exchange(bound, trace, LEAST_COMPLETIONS)
     found = completions(bound, trace)
     wrong = [text for completion in found for text in completion.mismatches()]
     device = reported_bytes(seen)
@@ -76,3 +94,134 @@ def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, e
     assert all(sum(each.count for each in found if each.queue == queue) == sum(device[queue]) for queue in device)
     assert len(found) >= LEAST_COMPLETIONS
     assert any(each.starved for each in found)
+
+
+def most_in_card(seen: Recording) -> dict[int, int]:
+    """Return for each queue the most bytes that the card had fetched and not reported."""
+    packets = {packet.end: packet for packet in sent_packets(seen.all("TxDescriptor"))}
+    now: dict[int, int] = defaultdict(int)
+    most: dict[int, int] = defaultdict(int)
+    flying: dict[tuple[int, int], int] = {}
+    for event in seen.all():
+        if event.kind == "TxWriteBack":
+            now[event.queue] -= flying.pop((event.queue, event.index))
+        elif event.number in packets:
+            packet = packets[event.number]
+            flying[packet.queue, packet.last] = packet.bytes
+            now[packet.queue] += packet.bytes
+            most[packet.queue] = max(most[packet.queue], now[packet.queue])
+    return dict(most)
+
+
+@claim("BQL-05")
+def test_in_flight_exceeds_the_limit_by_less_than_the_last_packet(bound: Bound, evidence: Evidence) -> None:
+    """Mixed traffic for 300 completions; at each, what the driver counted in flight is at its highest.
+
+    The card never holds more than the guest counted. A queue's first completion is left out: it may end what an earlier
+    reset began.
+    """
+    with cpu_owns_queue(bound), watching(bound) as trace, bound.card.recording(*WATCHED) as seen:
+        exchange(bound, trace, LEAST_FOR_BOUND)
+    found = completions(bound, trace)
+    bounds: dict[int, int] = defaultdict(int)
+    flights: dict[int, int] = defaultdict(int)
+    over = []
+    for each in found:
+        inflight, limit, last = each.before["nq"] - each.before["nc"], each.before["limit"], each.before["last"]
+        if each.queue in bounds and inflight - limit > last:
+            over.append(f"queue {each.queue}: {inflight} in flight, limit {limit}, last packet {last}")
+        bounds[each.queue] = max(bounds[each.queue], limit + last)
+        flights[each.queue] = max(flights[each.queue], inflight)
+    held = most_in_card(seen)
+    evidence.note(guest={"completions": len(found), "most in flight": flights}, device={"most in the card": held})
+    assert over == []
+    assert sorted(held) == sorted(flights) == [0, 1, 2, 3]
+    assert all(0 < held[queue] <= flights[queue] for queue in held)
+    assert any(each.before["nq"] - each.before["nc"] > each.before["limit"] for each in found), "no queue was ever full"
+
+
+@claim("BQL-05")
+def test_bound_of_what_is_in_flight_moves_with_the_limit(bound: Bound, evidence: Evidence) -> None:
+    """The same backlog under two limits, in packets that do not divide either."""
+    story = []
+    with filling(bound) as queue:
+        queue.raise_limit(5000)
+        queue.send(*[FULL] * 60)
+        for limit in (5000, 30_000):
+            if limit > 5000:
+                queue.set_limits(limit_min=limit)
+                queue.release(1)
+            now = queue.expect()
+            story.append((now.limit, now.inflight, sum(queue.handed_over()[queue.reported() :])))
+        evidence.note(guest=[entry[:2] for entry in story], device=[entry[2] for entry in story])
+    assert [limit for limit, _, _ in story] == [5000, 30_000]
+    assert all(limit < inflight <= limit + FULL and inflight == held for limit, inflight, held in story)
+
+
+@claim("BQL-09")
+@pytest.mark.parametrize(("hold_ms", "frames"), [(100, 450), (300, 900), (60_000, 450)])
+def test_limit_falls_by_the_least_slack_once_the_hold_time_is_over(
+    bound: Bound, evidence: Evidence, hold_ms: int, frames: int
+) -> None:
+    """A queue that is never dry, at 10 Mb/s, with a limit far too high; its full frames last four times the hold time.
+
+    Whatever the hold time, every completion is the oracle's; in the last case nothing may shrink at all.
+    """
+    undisturbed(bound)
+    bound.netif.use_pfifo()
+    own_queue(bound)
+    sender = pinned_sender(bound)
+    bound.card.rate(SLOW_MBPS)
+    bound.netif.set_bql(sender.queue, hold_time=hold_ms, limit=100_000)
+    with watching(bound) as trace, bound.card.recording("TxWriteBack") as seen:
+        sender.send(frames, FULL)
+        wait_idle(bound, sender.queue, seconds=20)
+    reported = seen.all("TxWriteBack", lambda event: event.queue == sender.queue)
+    found = [each for each in completions(bound, trace) if each.before["hold"] == hold_ms // JIFFY_MS]
+    wrong = [text for each in found for text in each.mismatches()]
+    falls = [at for at, each in enumerate(found) if each.shrank]
+    waits = [(found[at].after["jif"] - found[at].before["ss"]) * JIFFY_MS for at in falls]
+    evidence.note(
+        guest={"completions": len(found), "limits": [found[at].after["limit"] for at in falls], "waited ms": waits},
+        device={"packets reported": len(reported), "ms": (reported[-1].t_ns - reported[0].t_ns) // 1_000_000},
+    )
+    assert wrong[:5] == []
+    assert sum(each.count for each in found) == frames * FULL
+    assert len(reported) == frames
+    assert bool(falls) == (hold_ms < 60_000)
+    assert all(wait > hold_ms for wait in waits)
+    judged = [(found[at - 1], found[at]) for at in falls if at and found[at - 1].after["low"] < U32]
+    assert bool(judged) == bool(falls)
+    assert all(last.before["jif"] <= fall.before["ss"] + hold_ms // JIFFY_MS for last, fall in judged)
+
+
+@claim("BQL-12")
+def test_poll_without_completions_changes_nothing(bound: Bound, evidence: Evidence) -> None:
+    """100 spurious messages between two completions: what the first left is what the second finds, field by field."""
+    with filling(bound) as queue, watching(bound, "napi:napi_poll") as trace:
+        queue.raise_limit(10_000)
+        queue.send(700, 900, 1100)
+        queue.release(1)
+        before = queue.expect()
+        trace.read()
+        for _ in range(SPURIOUS):
+            armed = len(armings(queue.seen, queue.vector))
+            bound.card.fault("spurious_interrupt", vector=queue.vector)
+            queue.seen.wait(armed + 1, kind="RegisterWritten", where=lambda event: arms(event, queue.vector))
+        after = queue.expect()
+        fresh = [record for record in trace.read() if record.cpu == queue.sender.cpu]
+        polls = [record for record in fresh if record.name == "napi:napi_poll"]
+        calls = len(fresh) - len(polls)
+        queue.release(2)
+        queue.expect()
+        messages = len(queue.seen.all("InterruptSent", lambda event: event.why == "fault"))
+    found = [each for each in completions(bound, trace) if each.cpu == queue.sender.cpu]
+    evidence.note(
+        guest={"polls": len(polls), "calls meanwhile": calls, "completions": [each.count for each in found]},
+        device={"spurious messages": messages},
+    )
+    assert before == after
+    assert [each.count for each in found] == [60, 700, 2000]
+    assert (calls, gaps(found)) == (0, [])
+    assert (messages, len(polls)) == (SPURIOUS, SPURIOUS)
+    assert {record["work"] for record in polls} == {0}
