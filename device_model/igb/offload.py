@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SHORTEST = 60
 """The shortest Ethernet frame without its frame check sequence."""
 _HEADER = 14
+_MOST_SEGMENTS = 4096
+"""No stack asks for more (TCP_MIN_MSS over the largest packet); a driver that does gets nothing."""
 _FCS = 4
 _L4_PROTOCOL = {0: 17, 1: 6, 2: 132}
 """TUCMD.L4T to IP protocol number."""
@@ -54,12 +56,13 @@ def finish_advanced(data: bytearray, word1: int, context: tuple[int, int], offlo
     ip_len, mac_len = TxContext.iplen.of(word0), TxContext.maclen.of(word0)
     l4_type = TxContext.l4t.of(context1)
     if TxData.tse.of(word1):
+        mss = TxContext.mss.of(context1)
         frames = segment(
             bytes(data),
             mac_len=mac_len,
             ip_len=ip_len,
             l4_len=TxContext.l4len.of(context1),
-            mss=TxContext.mss.of(context1),
+            mss=mss if mss * _MOST_SEGMENTS >= len(data) else 0,
             payload_len=TxData.paylen.of(word1),
             ipv4=bool(TxContext.ipv4.of(context1)),
             tcp=l4_type == 1,

@@ -314,3 +314,11 @@ def test_endless_chain_is_cut_off_and_the_queue_goes_on(driver: Driver) -> None:
     driver.tx_tail[0] = 20
     driver.send(0, payload())
     assert sent(driver) == [payload()]
+
+
+def test_segmentation_into_absurdly_many_frames_is_refused(driver: Driver) -> None:
+    whole = frames.tcp_frame(bytes(4097), A, B, (7, 8))
+    context = {"maclen": 14, "iplen": 20, "l4t": 1, "l4len": 20, "mss": 1, "ipv4": 1}
+    last = driver.send(0, whole, context=context, tse=1, paylen=4097)
+    assert sent(driver) == []
+    assert driver.done(0, last)
