@@ -51,7 +51,8 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
             try:
                 Bench(lab, request.plan, request.folder, progress.start, done).run()
             finally:
-                write(rows, around, request.json)
+                if rows:
+                    write(rows, around, request.json)
     finally:
         progress.close()
         if rows:

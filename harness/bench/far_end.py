@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOM = 1 << 16
-STUCK_S = 5
 COALESCE_MS = 1
 DESTINATION_PORT = slice(36, 38)
 """Of UDP over IPv4 without options, behind an Ethernet header without tags."""
@@ -57,17 +56,26 @@ class Blast:
     seconds: float
 
 
-class FarEnd:
-    """The socket at ``local``, whose card is bound to ``remote``; counts frames to UDP port ``port``."""
+def _timeval(seconds: float) -> tuple[int, int]:
+    """Return seconds and microseconds."""
+    return divmod(round(seconds * 1e6), 1_000_000)
 
-    def __init__(self, local: Path, remote: Path, port: int) -> None:
+
+class FarEnd:
+    """The socket at ``local``, whose card is bound to ``remote``; counts frames to UDP port ``port``.
+
+    A card that takes no frame for ``patience_s`` is stuck.
+    """
+
+    def __init__(self, local: Path, remote: Path, port: int, patience_s: float = 5.0) -> None:
+        self._patience_s = patience_s
         self._local = local
         self._remote = remote
         self._port = SENT_TO.pack(port)
         self._room = bytearray(ROOM)
         self._frames = self._first_ns = self._last_ns = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, TIMEVAL.pack(STUCK_S, 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, TIMEVAL.pack(*_timeval(patience_s)))
         self._socket.bind(str(local))
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         self._counter = threading.Thread(target=self._run, name="far end", daemon=True)
@@ -107,7 +115,9 @@ class FarEnd:
                     send(frame)
                 sent += len(frames)
         except OSError as error:
-            raise LabBroken(f"the card must take a frame within {STUCK_S} s, and took {sent}: {error}") from error
+            raise LabBroken(
+                f"the card must take a frame within {self._patience_s:g} s, and stopped after {sent}: {error}"
+            ) from error
         return Blast(sent, now - began)
 
     def _run(self) -> None:
@@ -133,9 +143,9 @@ class FarEnd:
         drained = 0
         with contextlib.suppress(BlockingIOError, ConnectionError):
             while True:
-                take(room, 0, socket.MSG_DONTWAIT)
+                size = take(room, 0, socket.MSG_DONTWAIT)
                 drained += 1
-                if room[DESTINATION_PORT] == port:
+                if room[DESTINATION_PORT] == port and size >= DESTINATION_PORT.stop:
                     self._last_ns = now()
                     self._first_ns = self._first_ns or self._last_ns
                     self._frames += 1

@@ -74,7 +74,7 @@ def percentile(samples: Sequence[float], percent: float) -> float:
 
 
 def number(value: float) -> str:
-    """Write a number for people: three digits that count, with commas, and none of them a power of ten."""
+    """Write a number for people: three significant digits or all before the point, thousands apart."""
     if value == 0:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Samples to medians, ratios, table and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.bench.figures import Quantity, Row, Spread, as_json, number, percentile, table, write
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RATE = Quantity("transmit", "packets/s")
+DELAY = Quantity("ping p50", "µs", more_is_better=False)
+
+
+def test_a_spread_is_median_least_and_most() -> None:
+    assert Spread.of([7.0, 1.0, 2.0]) == Spread(2.0, 1.0, 7.0)
+
+
+def test_the_median_of_two_lies_between_them() -> None:
+    assert Spread.of([4.0, 1.0]) == Spread(2.5, 1.0, 4.0)
+
+
+def test_a_spread_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="one sample or more, not none"):
+        Spread.of([])
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(1, 1), (50, 50), (50.5, 51), (99, 99), (99.1, 100), (100, 100)])
+def test_a_percentile_is_the_nearest_rank(percent: float, expected: int) -> None:
+    samples = [float((n * 37) % 100 + 1) for n in range(100)]  # 1 to 100, shuffled
+    assert percentile(samples, percent) == expected
+
+
+def test_a_high_percentile_of_few_samples_is_the_largest() -> None:
+    assert percentile([3.0, 9.0, 4.0], 99) == 9.0
+
+
+@pytest.mark.parametrize(("samples", "percent"), [([], 50), ([1.0], 0), ([1.0], -1), ([1.0], 100.1)])
+def test_an_impossible_percentile_is_refused(samples: list[float], percent: float) -> None:
+    with pytest.raises(UsageError, match="a percentile must be"):
+        percentile(samples, percent)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (0.01234, "0.0123"), (0.5, "0.500"), (1.5, "1.50"), (23.46, "23.5"), (234.4, "234"),
+        (1234.6, "1,235"), (1_234_567.0, "1,234,567"), (-0.25, "-0.250"),
+    ],
+)  # fmt: skip
+def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_the_ratio_is_ours_over_theirs_by_medians() -> None:
+    assert Row(RATE, Spread(3.0, 1.0, 100.0), Spread(12.0, 2.0, 13.0)).ratio == 0.25
+
+
+@pytest.mark.parametrize(
+    "row", [Row(RATE, Spread(3.0, 3.0, 3.0), Spread(0.0, 0.0, 1.0)), Row(RATE, skipped="no root"), Row(RATE)]
+)
+def test_there_is_no_ratio_without_a_divisor(row: Row) -> None:
+    assert row.ratio is None
+
+
+def test_the_table_lines_up_and_says_which_way_is_better() -> None:
+    rows = [
+        Row(RATE, Spread(5000.0, 4000.0, 6000.0), Spread(20_000.0, 19_000.0, 21_000.0)),
+        Row(DELAY, Spread(300.0, 200.0, 400.0), Spread(150.0, 100.0, 160.0)),
+    ]
+    assert table(rows) == [
+        "workload  unit       better                 ours              QEMU's igb  ours/theirs",
+        "--------  ---------  ------  -------------------  ----------------------  -----------",
+        "transmit  packets/s  more    5,000 (4,000–6,000)  20,000 (19,000–21,000)        0.250",
+        "ping p50  µs         less          300 (200–400)           150 (100–160)         2.00",
+    ]
+
+
+def test_a_reason_for_skipping_is_told_once_below_the_table() -> None:
+    lines = table([Row(RATE, skipped="needs root"), Row(DELAY, skipped="needs root")])
+    assert [line for line in lines if "needs root" in line] == ["skipped: needs root"]
+    assert lines[2].split() == ["transmit", "packets/s", "more", "skipped", "skipped"]
+
+
+def test_json_has_medians_ranges_and_the_environment() -> None:
+    [entry] = as_json([Row(RATE, Spread(3.0, 1.0, 4.0), Spread(12.0, 11.0, 13.0))], {"commit": "abc"})
+    assert entry == {
+        "workload": "transmit",
+        "ours": 3.0,
+        "theirs": 12.0,
+        "unit": "packets/s",
+        "ratio": 0.25,
+        "better": "more",
+        "ours_range": [1.0, 4.0],
+        "theirs_range": [11.0, 13.0],
+        "skipped": None,
+        "environment": {"commit": "abc"},
+    }
+
+
+def test_json_of_a_skipped_workload_holds_its_reason_and_no_number(tmp_path: Path) -> None:
+    write([Row(DELAY, skipped="needs root")], {}, tmp_path / "new" / "bench.json")
+    [entry] = json.loads((tmp_path / "new" / "bench.json").read_text(encoding="utf-8"))
+    assert (entry["skipped"], entry["ours"], entry["theirs"], entry["ratio"]) == ("needs root", None, None, None)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(UsageError, match=r"taken/bench\.json must be writable, and is not"):
+        write([], {}, tmp_path / "taken" / "bench.json")
