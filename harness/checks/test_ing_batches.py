@@ -19,6 +19,7 @@ from harness.checks.bursts import (
     unanswered,
     without_time_limit,
 )
+from harness.checks.vlans import add_vlan
 from harness.claims import claim
 from harness.guest.probes import LIST, REFILL
 from harness.oracles import napi
@@ -107,11 +108,3 @@ def test_unmerged_frames_go_up_in_lists_of_eight(bound: Bound, evidence: Evidenc
             assert lists == napi.list_calls(frames, batch)
             assert entered == ["ip_list_rcv"] * lists
             assert told == (1, frames)
-
-
-def add_vlan(bound: Bound, vid: int) -> None:
-    """Add a VLAN device that sends nothing of its own, until the check is over."""
-    name = f"{bound.netif.name}.{vid}"
-    bound.netif.ip("link", "add", "link", bound.netif.name, "name", name, "type", "vlan", "id", vid)
-    bound.guest.undo.remember(name, lambda: bound.netif.ip("link", "del", name))
-    bound.netif.ip("link", "set", "dev", name, "addrgenmode", "none", "up")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RSS: the type that the card reports, and what becomes of the table when queues or the card are set up again."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from device_model.igb.spec.descriptors import RxWriteback
+from harness import frames
+from harness.checks.arrivals import ENTRY, as_hashed, deliver, mixed_table, oracle, receive, strangers, told
+from harness.claims import claim
+from harness.oracles import rss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.evidence import Evidence
+    from harness.lab import Bound
+    from harness.seen import Seen
+
+NONE, TCP_IPV4, IPV4, TCP_IPV6, IPV6, UDP_IPV4, UDP_IPV6 = 0, 1, 2, 3, 5, 7, 8
+"""RSS types (82576 7.1.5.2)."""
+
+UDP4_PORTS = 1 << 22
+"""Bit of MRQC (82576 8.10)."""
+
+
+def arp(bound: Bound) -> bytes:
+    """Return an ARP request to the guest's MAC address for an address that nobody has."""
+    asked, asker = bytes((198, 19, 7, 7)), bound.peer.station
+    packet = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + asker.mac + asker.ipv4 + bytes(6) + asked
+    mac = frames.mac(bound.netif.mac)
+    return frames.pad(frames.ethernet(mac, asker.mac, frames.ETHERTYPE_ARP, packet))
+
+
+@claim("RSS-11")
+def test_type_says_what_was_hashed_and_arp_goes_to_queue_0(bound: Bound, evidence: Evidence) -> None:
+    """The table's first entry is queue 3, where a hash of 0 would lead; UDP shows both of its types."""
+    table = [3, *mixed_table(seed=11)[1:]]
+    bound.netif.settings.set_indirection(table)
+    kinds = ((4, "tcp", TCP_IPV4), (4, "udp", IPV4), (6, "tcp", TCP_IPV6), (6, "udp", IPV6), (4, "icmp", IPV4))
+    rounds = ((kinds, False), (((4, "udp", UDP_IPV4), (6, "udp", UDP_IPV6)), True))
+    for chosen, ports in rounds:
+        if ports:
+            for kind in ("udp4", "udp6"):
+                bound.netif.settings.set_flow_hash(kind, "sdfn")
+        flows = [strangers(bound, 1, family, protocol)[0] for family, protocol, _ in chosen]
+        with bound.guest.trace.session(ENTRY) as trace, bound.card.recording("RxWriteBack") as seen:
+            deliver(bound, [*(told(flow) for flow in flows), arp(bound)])
+        written = [(event.queue, RxWriteback.decode(event.raw)) for event in seen.all("RxWriteBack")]
+        types = [slot["rss_type"] for _, slot in written]
+        [queue_of_arp, slot_of_arp] = written[-1]
+        skbs = [(r["protocol"], r["queue_mapping"] - 1, r["hash"]) for r in trace.records]
+        arps = [(queue, value) for protocol, queue, value in skbs if protocol == frames.ETHERTYPE_ARP]
+        evidence.note(
+            what="UDP with ports" if ports else "UDP without ports",
+            guest={"queue and hash of ARP": arps},
+            device={"types": types, "queue and hash of ARP": [queue_of_arp, slot_of_arp["rss_hash"]]},
+        )
+        assert types == [*(rss_type for *_, rss_type in chosen), NONE]
+        assert (queue_of_arp, slot_of_arp["rss_hash"]) == (0, 0)
+        assert arps == [(0, 0)]
+
+
+@claim("RSS-14")
+def test_new_number_of_channels_rebuilds_the_table(bound: Bound, evidence: Evidence) -> None:
+    """From 4 with a user's table to 5, 8, 3 and 1: numbers that divide 128 and that do not, paired and unpaired."""
+    settings = bound.netif.settings
+    settings.set_indirection(mixed_table(seed=14))
+    for queues in (5, 8, 3, 1):
+        with bound.card.recording("RegisterWritten", "DeviceReset") as seen:
+            settings.set_channels(queues)
+            bound.netif.wait_carrier()
+        table, written = settings.indirection(), written_since_reset(seen.all())
+        evidence.note(what=f"{queues} channels", guest={"table": table}, device={"RETA": len(written)})
+        assert settings.channels().combined == bound.netif.queue_count[0] == queues
+        assert table == list(rss.blocks(queues))
+        assert written == rss.table_words(table)
+        flows_obey(bound, evidence, oracle(bound))
+
+
+@claim("RSS-17")
+@pytest.mark.parametrize("how", ["ethtool -r", "down and up"])
+def test_users_table_and_fields_survive_a_reset(bound: Bound, evidence: Evidence, how: str) -> None:
+    """A table without pattern and UDP with ports: neither is what the card or the driver would begin with."""
+    table = mixed_table(seed=17)
+    bound.netif.settings.set_indirection(table)
+    bound.netif.settings.set_flow_hash("udp4", "sdfn")
+    before = bound.netif.settings.flow_hash("udp4")
+    with bound.card.recording("RegisterWritten", "DeviceReset") as seen:
+        if how == "ethtool -r":
+            bound.netif.ethtool("-r")
+        else:
+            bound.netif.down()
+            bound.netif.up()
+        seen.wait(1, kind="DeviceReset")
+        bound.netif.wait_carrier()
+        seen.wait(32, where=lambda e: e.kind == "RegisterWritten" and e.register.startswith("RETA["))
+    written = written_since_reset(seen.all())
+    shown, mrqc = bound.netif.settings.indirection(), bound.card.register("MRQC")
+    evidence.note(guest={"table kept": shown == table}, device={"RETA": len(written), "MRQC": f"{mrqc:08x}"})
+    assert shown == table
+    assert bound.netif.settings.flow_hash("udp4") == before
+    assert written == rss.table_words(table)
+    assert mrqc & UDP4_PORTS
+    flows_obey(bound, evidence, oracle(bound, udp4_ports=True))
+
+
+def written_since_reset(events: Sequence[Seen]) -> tuple[int, ...]:
+    """Return the words written to RETA after the last reset."""
+    last = [at for at, event in enumerate(events) if event.kind == "DeviceReset"][-1]
+    writes = [event for event in events[last:] if event.kind == "RegisterWritten"]
+    return tuple(event.value for event in writes if event.register.startswith("RETA["))
+
+
+def flows_obey(bound: Bound, evidence: Evidence, predict: rss.Rss) -> None:
+    """Send 128 flows and compare the queue of each with the prediction."""
+    made = [*strangers(bound, 64, 4, "tcp", seed=14), *strangers(bound, 64, 4, "udp", seed=14, first=100)]
+    wanted = {len(told(flow)): predict.queue_of(as_hashed(flow)) for flow in made}
+    found = receive(bound, [told(flow) for flow in made])
+    used = [sorted(set(queues.values())) for queues in (found.queues(), found.device_queues())]
+    evidence.note(what="queues used by 128 flows", guest=used[0], device=used[1])
+    assert found.queues() == found.device_queues() == wanted
