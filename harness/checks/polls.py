@@ -36,9 +36,21 @@ class Step:
 
 
 @contextmanager
-def traced(bound: Bound, *events: str) -> Iterator[Session]:
-    """Record polls, hard interrupts, completions and ``events``."""
-    with bound.guest.trace.session(POLL, IRQ, *events, probes=(COMPLETE, COMPLETE_RETURN)) as session:
+def traced(bound: Bound, irq: int) -> Iterator[Session]:
+    """Record polls, completions and the hard interrupt number ``irq`` (others would come from reading the trace)."""
+    with bound.guest.trace.session(
+        POLL, IRQ, probes=(COMPLETE, COMPLETE_RETURN), filters={IRQ: f"irq == {irq}"}
+    ) as session:
+        yield session
+
+
+@contextmanager
+def softirqs_traced(bound: Bound) -> Iterator[Session]:
+    """Record polls, and beginning and end of the receive softirq."""
+    only = f"vec == {NET_RX}"
+    with bound.guest.trace.session(
+        POLL, SOFTIRQ_ENTRY, SOFTIRQ_EXIT, filters={SOFTIRQ_ENTRY: only, SOFTIRQ_EXIT: only}
+    ) as session:
         yield session
 
 

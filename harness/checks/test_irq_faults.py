@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.checks import polls
@@ -70,10 +71,11 @@ def test_the_watchdog_raises_every_queue_vector_about_every_two_seconds(bound: B
             counts.append({name: irq.total for name, irq in bound.netif.irqs().items()})
     written = seen.all("RegisterWritten", is_tick)
     grown = {name: counts[1][name] - counts[0][name] for name in names}
-    gaps = [late.t_ns - early.t_ns for early, late in zip(written, written[1:], strict=False)]
+    gaps = [late.t_ns - early.t_ns for early, late in pairwise(written)]
     sent = {vector: len(messages(seen, vector)) for vector in range(1, 1 + len(names))}
     evidence.note(
-        guest=grown, device={"EICS": [hex(event.value) for event in written], "gaps, ms": [g // 1_000_000 for g in gaps]}
+        guest=grown,
+        device={"EICS": [hex(event.value) for event in written], "gaps, ms": [gap // 1_000_000 for gap in gaps]},
     )
     assert [event.value for event in written] == [bits] * 3
     assert grown == dict.fromkeys(names, 2)

@@ -40,16 +40,19 @@ SEQUENCE = [
 ]  # fmt: skip
 
 
-def told(records: list[Record], irq: int) -> list[str]:
-    """Return what CPU ``CPU`` did for interrupt ``irq``: functions and events from its entry to the end of the poll."""
+def told(records: list[Record]) -> list[str]:
+    """Return what CPU ``CPU`` did for the interrupt: functions and events from its entry to the end of the poll."""
     functions = {probe.event: probe.place for probe in FUNCTIONS}
     names: list[str] = []
     for record in records:
-        if record.cpu != CPU or record.fields.get("vec", polls.NET_RX) != polls.NET_RX:
-            continue
-        if names or (record.name == polls.IRQ and record["irq"] == irq):
+        if record.cpu == CPU and (names or record.name == polls.IRQ):
             names.append(functions.get(record.name, record.name))
     return names
+
+
+def filters(irq: int) -> dict[str, str]:
+    """Return filters that keep only what belongs to interrupt ``irq`` and to the receive softirq."""
+    return {event: f"vec == {polls.NET_RX}" if "softirq" in event else f"irq == {irq}" for event in EVENTS[:-1]}
 
 
 @claim("IRQ-05")
@@ -62,7 +65,7 @@ def test_the_handler_only_schedules_napi(bound: Bound, evidence: Evidence) -> No
     packets = bound.netif.queue_packets()
     sequences, works, between = [], [], []
     with (
-        bound.guest.trace.session(*EVENTS, probes=FUNCTIONS) as trace,
+        bound.guest.trace.session(*EVENTS, probes=FUNCTIONS, filters=filters(irq)) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten") as seen,
     ):
         for spurious in (False, True):
@@ -73,7 +76,7 @@ def test_the_handler_only_schedules_napi(bound: Bound, evidence: Evidence) -> No
                 one_by_one(bound, seen, unanswered(bound, 1, first=1))
             calm(bound)
             records = trace.read()
-            sequences.append(told(records, irq))
+            sequences.append(told(records))
             works.append([record["work"] for record in polls.polls(bound, records)])
     events = seen.all()
     for number, event in enumerate(events):
@@ -111,7 +114,7 @@ def test_a_vector_is_masked_from_its_message_until_napi_has_finished(bound: Boun
     frames = unanswered(bound, 2000)
     quiet(bound)
     with (
-        polls.traced(bound) as trace,
+        polls.traced(bound, irq) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten", "FrameDelivered") as seen,
     ):
         stream(bound, seen, frames)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.checks import polls
@@ -29,8 +30,11 @@ from harness.deadline import Deadline
 from harness.oracles import napi
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.evidence import Evidence
     from harness.lab import Bound
+    from harness.seen import Seen
 
 QUEUE, CPU = 2, 3
 SIZES = (1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 255)
@@ -44,6 +48,11 @@ def prepare(bound: Bound) -> tuple[int, int]:
     without_time_limit(bound)
     quiet(bound)
     return vector, irq
+
+
+def answers(tick: Seen, vector: int) -> Callable[[Seen], bool]:
+    """Return what tells the writes of EIMS that arm ``vector`` after ``tick``."""
+    return lambda event: event.number > tick.number and arms(event, vector)
 
 
 @claim("NAPI-01")
@@ -73,7 +82,7 @@ def test_one_poll_may_do_64_frames_whatever_dev_weight_says(bound: Bound, eviden
 
 @claim("NAPI-02")
 def test_held_burst_is_polled_in_batches_of_64(bound: Bound, evidence: Evidence) -> None:
-    """Thirteen sizes, each held behind one message, so that the cut cannot depend on timing; each edge from both sides."""
+    """Thirteen sizes, each held behind one message, so that the cut cannot depend on timing; edges from both sides."""
     vector, _ = prepare(bound)
     guest: dict[int, list[int]] = {}
     device: dict[int, tuple[int, int, list[int]]] = {}
@@ -105,7 +114,7 @@ def test_a_poll_that_used_its_budget_is_repeated_without_an_interrupt(bound: Bou
     """While three full polls work off a held burst of 200, 400 more frames arrive: each would interrupt if it could."""
     vector, irq = prepare(bound)
     with (
-        polls.traced(bound) as trace,
+        polls.traced(bound, irq) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten", "RxWriteBack", "FrameDelivered") as seen,
     ):
         fill(bound, seen, QUEUE, unanswered(bound, 200))
@@ -115,7 +124,7 @@ def test_a_poll_that_used_its_budget_is_repeated_without_an_interrupt(bound: Bou
     [name] = polls.napis(bound, trace.records)
     steps = polls.life(trace.records, name, irq)
     kinds = [(step.kind, step.value) for step in steps]
-    follows = [after for before, after in zip(kinds, kinds[1:], strict=False) if before == ("poll", napi.BUDGET)]
+    follows = [after for before, after in pairwise(kinds) if before == ("poll", napi.BUDGET)]
     history = [
         event.kind
         for event in seen.all()
@@ -143,7 +152,7 @@ def test_a_poll_under_budget_completes_once_and_arms_once(bound: Bound, evidence
     queues = range(bound.netif.queue_count[0])
     vectors = {*(receive_vector(bound, queue) for queue in queues), *range(1, 1 + 2 * len(queues))}
     with (
-        polls.traced(bound) as trace,
+        polls.traced(bound, irq) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten", "RxWriteBack") as seen,
     ):
         one_by_one(bound, seen, unanswered(bound, 7))
@@ -152,7 +161,7 @@ def test_a_poll_under_budget_completes_once_and_arms_once(bound: Bound, evidence
         bound.card.fault("ignore_eics", on=False)
         ticked = seen.wait(1, Deadline.after(6), kind="RegisterWritten", where=lambda e: e.register == "EICS")
         for one in vectors:
-            seen.wait(1, kind="RegisterWritten", where=lambda e, v=one: e.number > ticked[0].number and arms(e, v))
+            seen.wait(1, kind="RegisterWritten", where=answers(ticked[0], one))
         bound.card.fault("ignore_eics", on=True)
         calm(bound)
     names = polls.napis(bound, trace.records)

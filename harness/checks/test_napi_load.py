@@ -66,7 +66,7 @@ def test_a_wake_up_during_a_poll_is_not_lost(bound: Bound, evidence: Evidence) -
     vector, irq = prepare(bound)
     slow_reception(bound)
     with (
-        polls.traced(bound) as trace,
+        polls.traced(bound, irq) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten", "RxWriteBack", "FrameDelivered") as seen,
     ):
         for number in range(ROUNDS):
@@ -96,10 +96,10 @@ def test_a_wake_up_during_a_poll_is_not_lost(bound: Bound, evidence: Evidence) -
 
 @claim("NAPI-06")
 def test_no_napi_is_polled_again_in_the_softirq_in_which_it_used_its_budget(bound: Bound, evidence: Evidence) -> None:
-    """2000 frames after a burst of 250, with all of 255 slots used: full polls follow each other as fast as they can."""
+    """2000 frames after a burst of 250, with all slots used: full polls follow each other as fast as they can."""
     prepare(bound)
     with (
-        bound.guest.trace.session(polls.POLL, polls.SOFTIRQ_ENTRY, polls.SOFTIRQ_EXIT) as trace,
+        polls.softirqs_traced(bound) as trace,
         bound.card.recording("RegisterWritten", "RxWriteBack", "FrameDelivered") as seen,
     ):
         fill(bound, seen, QUEUE, unanswered(bound, 250))
@@ -126,7 +126,7 @@ def squeezed(bound: Bound) -> int:
 
 @claim("NAPI-07")
 def test_time_squeeze_counts_softirqs_out_of_packet_budget(bound: Bound, evidence: Evidence) -> None:
-    """One NAPI: bursts of 63 and 64 at netdev_budget 64, of 64 and 130 at 65: each case has a neighbour that differs in one.
+    """One NAPI; 63 and 64 frames at netdev_budget 64, 64 at 65: each case differs from another in one number by one.
 
     A burst of 130 polls 64, 64, 2 in three softirqs, none of which reaches 65.
     """
@@ -134,7 +134,7 @@ def test_time_squeeze_counts_softirqs_out_of_packet_budget(bound: Bound, evidenc
     cases = ((64, 63), (64, 64), (65, 64), (64, 130), (65, 130))
     grown, works = {}, {}
     with (
-        bound.guest.trace.session(polls.POLL, polls.SOFTIRQ_ENTRY, polls.SOFTIRQ_EXIT) as trace,
+        polls.softirqs_traced(bound) as trace,
         bound.card.recording("RegisterWritten", "RxWriteBack") as seen,
     ):
         for budget, frames in cases:
@@ -171,7 +171,7 @@ def test_five_full_polls_in_one_softirq_use_up_a_budget_of_300(bound: Bound, evi
     quiet(bound)
     counted, predicted, fullest = [], [], []
     with (
-        bound.guest.trace.session(polls.POLL, polls.SOFTIRQ_ENTRY, polls.SOFTIRQ_EXIT) as trace,
+        polls.softirqs_traced(bound) as trace,
         bound.card.recording("RegisterWritten", "RxWriteBack", "FrameDelivered") as seen,
     ):
         for count in (1, 4, 8):
@@ -209,7 +209,7 @@ def test_under_load_there_are_far_fewer_interrupts_than_frames(bound: Bound, evi
     packets = bound.netif.queue_packets()
     line = bound.netif.irqs()[f"eth0-rx-{QUEUE}"].total
     with (
-        polls.traced(bound) as trace,
+        polls.traced(bound, irq) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten", "RxWriteBack", "FrameDelivered") as seen,
     ):
         for number in range(10):
