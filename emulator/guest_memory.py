@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from device_model.ports import MemoryFault
 from emulator.vfu.context import native
+from emulator.vfu.device import DmaRegion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.vfu.device import DmaRegion
-
 SCRATCH_SIZE = 64 * 1024
+NOWHERE = DmaRegion(iova=0, size=0, address=0, mapped=0, readable=False, writable=False)
 
 
 class GuestMemory:
@@ -34,6 +34,7 @@ class GuestMemory:
         self._from_buffer = module.ffi.from_buffer
         self._starts: list[int] = []
         self._regions: list[DmaRegion] = []
+        self._recent = NOWHERE
         self.enabled = False
 
     @property
@@ -43,6 +44,7 @@ class GuestMemory:
 
     def map(self, region: DmaRegion) -> None:
         """Use ``region`` from now on, in place of one that starts where it does."""
+        self._recent = NOWHERE
         at = bisect_right(self._starts, region.iova)
         if at and self._starts[at - 1] == region.iova:
             self._regions[at - 1] = region
@@ -52,12 +54,18 @@ class GuestMemory:
 
     def unmap(self, iova: int, size: int) -> None:
         """Forget the region of ``size`` bytes at ``iova``."""
+        self._recent = NOWHERE
         at = bisect_right(self._starts, iova) - 1
         if at >= 0 and self._starts[at] == iova and self._regions[at].size == size:
             del self._starts[at], self._regions[at]
 
     def read(self, iova: int, size: int) -> bytes:
         """Return ``size`` bytes at ``iova``."""
+        direct = self._direct(iova, size, write=False)
+        if direct and size <= SCRATCH_SIZE:
+            if self._lib.hilnic_copy_from(self._scratch, direct, size) != 0:
+                raise MemoryFault(iova, size)
+            return bytes(self._bytes[:size])
         parts = []
         for address, length in self._pieces(iova, size, write=False):
             if length <= SCRATCH_SIZE:
@@ -73,6 +81,11 @@ class GuestMemory:
 
     def write(self, iova: int, data: bytes) -> None:
         """Store ``data`` at ``iova``; nothing is stored unless all of it is mapped."""
+        direct = self._direct(iova, len(data), write=True)
+        if direct:
+            if self._lib.hilnic_copy_to(direct, self._from_buffer(data), len(data)) != 0:
+                raise MemoryFault(iova, len(data))
+            return
         pieces = list(self._pieces(iova, len(data), write=True))
         start = 0
         for address, length in pieces:
@@ -99,8 +112,26 @@ class GuestMemory:
 
     def _word(self, iova: int, size: int) -> int | None:
         """Return the address of an aligned word, or None where the client's mapping allows no atomic store."""
+        address = self._direct(iova, size, write=True)
+        if address:
+            return address if address % size == 0 else None
         address, length = next(self._pieces(iova, size, write=True))
         return address if length == size and address % size == 0 else None
+
+    def _direct(self, iova: int, size: int, *, write: bool) -> int:
+        """Return where ``size`` bytes at ``iova`` lie if they may be touched and one region holds them all, else 0."""
+        region = self._recent
+        offset = iova - region.iova
+        if offset < 0 or offset + size > region.mapped:
+            index = bisect_right(self._starts, iova) - 1
+            if index < 0:
+                return 0
+            region = self._regions[index]
+            offset = iova - region.iova
+            if offset + size > region.mapped:
+                return 0
+            self._recent = region
+        return region.address + offset if self.enabled and (region.writable if write else region.readable) else 0
 
     def _pieces(self, iova: int, size: int, *, write: bool) -> Iterator[tuple[int, int]]:
         """Yield (address, length) of each stretch of ``size`` bytes at ``iova``."""

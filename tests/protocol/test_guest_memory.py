@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.guest_memory import GuestMemory
+from emulator.vfu.context import native
+from emulator.vfu.device import DmaRegion
 from tests.protocol import client as protocol
 from tests.protocol.client import BAR0, CONFIG, READABLE, WRITABLE, Client, Refused
 from tests.protocol.fakes import COMMAND, COPY, FAULTED, RESULT, SOURCE, STORE32, STORE64
@@ -289,3 +292,13 @@ def test_unmapping_with_flags_that_make_no_sense_is_refused(client: Client, memo
     with pytest.raises(Refused):
         client.call(protocol.DMA_UNMAP, struct.pack("<IIQQ", 1 << 16, flags, LOW, PAGE) + bitmap)
     assert obey(client, STORE32, 3, LOW) == STORE32
+
+
+def test_a_region_announced_again_replaces_the_one_in_use() -> None:
+    ffi = native().ffi
+    old, new = (ffi.new("unsigned char[]", bytes([filler]) * PAGE) for filler in (0xAA, 0xBB))
+    memory = GuestMemory()
+    memory.enabled = True
+    for buffer, found in ((old, b"\xaa\xaa"), (new, b"\xbb\xbb")):
+        memory.map(DmaRegion(LOW, PAGE, int(ffi.cast("uintptr_t", buffer)), PAGE, readable=True, writable=True))
+        assert memory.read(LOW + 5, 2) == found
