@@ -22,8 +22,7 @@ HASHED = Probe(
 
 @claim("EGR-15")
 def test_hash_picks_the_queue_and_the_card_agrees(bound: Bound, evidence: Evidence) -> None:
-    """64 connected sockets, each sending six datagrams of its own length from CPUs in turn: only the hash can hold a
-    flow to its queue.
+    """64 connected sockets, each sending six datagrams from CPUs in turn: only the hash can hold a flow to its queue.
 
     The queue must be the flow's hash scaled to four queues (reciprocal_scale), all four must occur, and the card must
     fetch each frame from that queue. The length of a frame names its flow.

@@ -89,7 +89,7 @@ def test_driver_bql_and_card_count_the_same(bound: Bound, evidence: Evidence) ->
 @claim("TXC-07")
 @pytest.mark.parametrize("stopped_by", ["ring", "bql"])
 def test_completion_restarts_a_stopped_queue(bound: Bound, evidence: Evidence, stopped_by: str) -> None:
-    """Once the ring stops the queue (235 packets, no byte limit), once BQL does (a limit of 3000, far from 235 packets).
+    """Once the ring stops the queue (235 packets, no byte limit), once BQL does (a limit of 3000).
 
     Nothing more may be handed over until completions come; then NET_TX is raised from within igb_poll, and all frames
     leave in order.

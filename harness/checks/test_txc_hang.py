@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Completions that do not come: hang reports while interrupts live, the network watchdog and a reset when they do not."""
+"""Completions that do not come: hang reports while interrupts live, watchdog and reset when they do not."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.checks.bursts import transmit_vector
@@ -68,7 +69,7 @@ def test_withheld_completions_are_reported_every_2_s_without_reset(bound: Bound,
         frames = bound.peer.expect(73, sender.is_mine)
         wait_idle(bound, QUEUE)
     told = [{name: int(value, 16) for name, value in HANG_FIELD.findall(report.text)} for report in reports]
-    gaps = [(b.usec - a.usec) / 1e6 for a, b in zip(reports, reports[1:], strict=False)]
+    gaps = [(b.usec - a.usec) / 1e6 for a, b in pairwise(reports)]
     evidence.note(
         guest={"reports": told, "seconds between": gaps, "tx_timeout": after},
         device={"TDH, TDT": registers, "EICS writes": len(eics), "resets": len(resets)},
@@ -88,7 +89,7 @@ def test_silent_vector_ends_in_the_watchdog_and_a_reset(bound: Bound, evidence: 
     """Two queues lose completions and messages; one was stopped by BQL, the other sent a single small frame.
 
     Only the stopped one may be reported. After CTRL.RST the card must know nothing of the withheld packets: whatever it
-    writes back was fetched after the reset. The ring stands past slot 100 before, so that old slots and new ones differ.
+    writes back was fetched after the reset. The ring stands past slot 100 before: old slots and new ones differ.
     """
     bound.netif.use_pfifo()
     sender, other = pinned_sender(bound), pinned_sender(bound, OTHER_QUEUE, OTHER_CPU)

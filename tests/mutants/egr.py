@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 MUTANTS = {"EGR-15": "neighbouring_queues_are_swapped"}
 
-RINGS = range(0xE000, 0xE400)
-"""The registers of the transmit rings, 0x40 bytes a queue (82576 8.12)."""
+NEW, OLD = range(0xE000, 0xE400), range(0x3800, 0x3C00)
+"""The registers of the transmit rings, 0x40 bytes a queue, and the first four queues' other place, 0x100 (8.12)."""
 
 
 def neighbouring_queues_are_swapped(card: Card) -> None:
@@ -19,5 +19,9 @@ def neighbouring_queues_are_swapped(card: Card) -> None:
     regs: Any = card.nic.regs  # type: ignore[attr-defined]
     interrupts: Any = card.nic.interrupts  # type: ignore[attr-defined]
     write, raise_transmit = regs.write, interrupts.raise_transmit
-    regs.write = lambda offset, value: write(offset ^ 0x40 if offset in RINGS else offset, value)
+
+    def swapped(offset: int, value: int) -> None:
+        write(offset ^ (0x40 if offset in NEW else 0x100 if offset in OLD else 0), value)
+
+    regs.write = swapped
     interrupts.raise_transmit = lambda queue: raise_transmit(queue ^ 1)

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from device_model.igb import transmit
 from device_model.igb.spec.statistics import GPTC
 from device_model.igb.spec.transmit import TDH
 
@@ -123,12 +123,14 @@ def tdh_reads_one_too_far(card: Card) -> None:
     regs.on_read(TDH, lambda n: queues[n].ring.after(queues[n].ring.head))
 
 
-def withheld_packets_survive_a_reset(_card: Card) -> None:
-    """CTRL.RST does not drop the packets that wait for their write-back."""
+class Lasting(deque[Any]):
+    """A store that cannot be emptied at once."""
 
-    def forgetful(queue: Any) -> None:
-        queue.contexts = [(0, 0), (0, 0)]
-        queue.done.clear()
-        queue.begin()
+    def clear(self) -> None:
+        """Keep everything."""
 
-    transmit._Queue.forget = forgetful  # type: ignore[method-assign]
+
+def withheld_packets_survive_a_reset(card: Card) -> None:
+    """Neither CTRL.RST nor TCTL.EN = 0 drops the packets that wait for their write-back."""
+    for queue in transmitter(card).queues:
+        queue.withheld = Lasting()
