@@ -136,8 +136,8 @@ def burst(bound: Bound, seen: Recording, queue: int, frames: Sequence[bytes]) ->
     Returns when the driver has armed the vector again. ``seen`` must record RxWriteBack and RegisterWritten.
     """
     vector = receive_vector(bound, queue)
-    fill(bound, seen, queue, frames)
     armed = len(armings(seen, vector))
+    fill(bound, seen, queue, frames)
     bound.card.release_interrupts(vector)
     seen.wait(armed + 1, Deadline.after(PATIENCE_S), kind="RegisterWritten", where=lambda e: arms(e, vector))
 
