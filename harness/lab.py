@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from harness import frames
 from harness.card import Card
 from harness.emulator import CardOptions, CardProcess, CardSockets
 from harness.errors import GuestFault, LabBroken
@@ -316,11 +317,17 @@ class Lab:
         self.close()
 
 
+def configured(guest: Guest) -> bool:
+    """Tell whether the interface still has what ``configure`` gave it: taking it down costs IPv6 and neighbours."""
+    addresses, neighbours = guest.agent.read_many(["/proc/net/if_inet6", "/proc/net/arp"])
+    return frames.ip(GUEST_IPV6).hex() in (addresses or "") and PEER_IPV4 in (neighbours or "")
+
+
 def configure(guest: Guest, netif: NetIf) -> None:
     """Give the interface its addresses and its one neighbour, and bring it up."""
     lines = (
-        f"address add {GUEST_IPV4}/24 dev {netif.name}",
-        f"address add {GUEST_IPV6}/64 dev {netif.name} nodad",
+        f"address replace {GUEST_IPV4}/24 dev {netif.name}",
+        f"address replace {GUEST_IPV6}/64 dev {netif.name} nodad",
         f"link set dev {netif.name} up",
         f"neigh replace {PEER_IPV4} lladdr {PEER_MAC} dev {netif.name} nud permanent",
         f"neigh replace {PEER_IPV6} lladdr {PEER_MAC} dev {netif.name} nud permanent",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline, wait_until
 from harness.errors import GuestFault, LabBroken
+from harness.lab import configure, configured
 
 if TYPE_CHECKING:
     from harness.guest.guest import Guest
@@ -62,6 +63,8 @@ def take_back(bound: Bound) -> None:
         bound.control.rate(bound.options.rate)
     bound.guest.agent.call("close_all")
     bound.guest.undo.run()
+    if not configured(bound.guest):
+        configure(bound.guest, bound.netif)
 
 
 def rest(bound: Bound) -> None:
