@@ -7,6 +7,10 @@ from itertools import count
 from struct import unpack
 from typing import TYPE_CHECKING, Any, cast
 
+from device_model.igb import receive as receive_module
+from device_model.igb.rx_status import write_back_status
+from device_model.igb.spec.descriptors import RxWriteback
+from device_model.packet import vlan
 from device_model.ring import SLOT, Ring
 
 if TYPE_CHECKING:
@@ -20,8 +24,16 @@ MUTANTS = {
     "ING-03": "length_before_payload",
     "ING-04": "two_slots_a_frame",
     "ING-05": "every_50th_frame_twice",
+    "ING-06": "every_slot_ends_a_frame",
+    "ING-07": "rlpml_is_ignored",
+    "ING-08": "errors_are_not_told",
     "ING-09": "every_50th_frame_twice",
     "ING-10": "every_16th_frame_twice",
+    "ING-13": "tag_bytes_exchanged",
+    "ING-15": "every_vlan_passes",
+    "ING-16": "every_address_passes",
+    "ING-19": "every_checksum_is_good",
+    "ING-20": "slot_at_the_tail_is_written",
 }
 LATE_NS = 20_000_000
 
@@ -95,6 +107,73 @@ def every_50th_frame_twice(card: Card) -> None:
 def every_16th_frame_twice(card: Card) -> None:
     """One frame in 16 is stored once more."""
     _repeat(card, 16)
+
+
+def every_slot_ends_a_frame(card: Card) -> None:
+    """EOP is set in every slot of a frame that spans several."""
+    receiver = _igb(card).receiver
+    write = receiver._write
+
+    def ended(ring: Ring, index: int, buffer: int, chunk: bytes, words: tuple[int, int]) -> bool:
+        return write(ring, index, buffer, chunk, (words[0], words[1] | RxWriteback.eop.mask))
+
+    receiver._write = ended  # type: ignore[method-assign]
+
+
+def rlpml_is_ignored(card: Card) -> None:
+    """A frame may be as long as the card can take."""
+    _forgive(card, "oversize")
+
+
+def every_vlan_passes(card: Card) -> None:
+    """The filter table for VLANs is ignored."""
+    _forgive(card, "vlan")
+
+
+def every_address_passes(card: Card) -> None:
+    """The filters for addresses are ignored."""
+    _forgive(card, "address")
+
+
+def errors_are_not_told(_card: Card) -> None:
+    """No error of a frame reaches its descriptor."""
+    _hide(
+        RxWriteback.ce.mask | RxWriteback.se.mask | RxWriteback.seq.mask | RxWriteback.cxe.mask | RxWriteback.rxe.mask
+    )
+
+
+def every_checksum_is_good(_card: Card) -> None:
+    """No wrong checksum reaches a descriptor."""
+    _hide(RxWriteback.l4e.mask | RxWriteback.ipe.mask)
+
+
+def tag_bytes_exchanged(_card: Card) -> None:
+    """The VLAN tag in the descriptor has its bytes in the other order."""
+    strip = vlan.strip
+
+    def swapped(frame: bytes) -> tuple[bytes, int]:
+        rest, tag = strip(frame)
+        return rest, int.from_bytes(tag.to_bytes(2, "big"), "little")
+
+    vars(vlan)["strip"] = swapped
+
+
+def _forgive(card: Card, reason: str) -> None:
+    filters = _igb(card).receiver.filters
+    refusal = filters.refusal
+
+    def lenient(frame: bytes) -> str | None:
+        why = refusal(frame)
+        return None if why == reason else why
+
+    filters.refusal = lenient  # type: ignore[method-assign]
+
+
+def _hide(bits: int) -> None:
+    def without(*frame: Any, **how: Any) -> int:
+        return write_back_status(*frame, **how) & ~bits
+
+    vars(receive_module)["write_back_status"] = without
 
 
 def _repeat(card: Card, every: int) -> None:

@@ -28,7 +28,10 @@ MUTANTS = {
     "RSS-07": "constant_hash",
     "RSS-08": "udp_ports_always",
     "RSS-09": "udp_ports_never",
+    "RSS-11": "unhashed_frames_go_through_the_table",
     "RSS-12": "inverted_hash",
+    "RSS-14": "first_table_is_kept",
+    "RSS-17": "table_is_deaf_after_a_reset",
 }
 
 
@@ -98,6 +101,34 @@ def udp_ports_never(card: Card) -> None:
 def inverted_hash(card: Card) -> None:
     """The hash written back is the complement of the one that chose the queue."""
     _change_steering(_igb(card).receiver.filters, lambda right: right._replace(rss_hash=right.rss_hash ^ 0xFFFFFFFF))
+
+
+def unhashed_frames_go_through_the_table(card: Card) -> None:
+    """A frame that is not IP takes the entry of the table for hash 0."""
+    regs, filters = _igb(card).regs, _igb(card).receiver.filters
+    _change_steering(filters, lambda right: right if right.rss_type else right._replace(queue=regs.peek(RETA) & 0xF))
+
+
+def table_is_deaf_after_a_reset(card: Card) -> None:
+    """Once a second table has been stored, a reset makes RETA keep its reset value."""
+    regs, receiver = _igb(card).regs, _igb(card).receiver
+    reset = receiver.reset
+    stored: list[int] = []
+    deaf: list[bool] = []
+
+    def write(n: int, old: int, new: int) -> None:
+        if deaf:
+            regs.poke(RETA, old, n)
+        elif n == RETA.count - 1:
+            stored.append(new)
+
+    def restart() -> None:
+        reset()
+        if len(stored) > 1:
+            deaf.append(True)
+
+    regs.on_write(RETA, write)
+    receiver.reset = restart  # type: ignore[method-assign]
 
 
 def _fix_udp_ports(card: Card, *, on: bool) -> None:
