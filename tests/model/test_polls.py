@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Traces that the checks of polling must accept, and traces that they must refuse."""
+
+from __future__ import annotations
+
+import doctest
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.checks.polls import Step, improper, softirqs
+from harness.guest.ringbuffer import Record
+from harness.oracles import napi, vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def life(*steps: tuple[str, int]) -> list[Step]:
+    return [Step(kind, value, number, 0) for number, (kind, value) in enumerate(steps)]
+
+
+ONE_FRAME = [("irq", 0), ("complete", 1), ("completed", 1), ("poll", 1)]
+MISSED = [("irq", 0), ("poll", 64), ("irq", 0), ("complete", 3), ("completed", 0), ("poll", 3)]
+AND_AGAIN = [("complete", 0), ("completed", 1), ("poll", 0)]
+
+
+@pytest.mark.parametrize("steps", [ONE_FRAME, ONE_FRAME * 2, [*MISSED, *AND_AGAIN]])
+def test_a_life_as_the_kernel_makes_it_is_accepted(steps: Sequence[tuple[str, int]]) -> None:
+    assert improper(life(*steps)) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([("irq", 0), ("complete", 1), ("completed", 0), ("poll", 1)], "returned 0, missed is False"),
+        ([("irq", 0), ("irq", 0), ("complete", 1), ("completed", 1), ("poll", 1)], "returned 1, missed is True"),
+        ([("irq", 0), ("poll", 1)], "a poll of 1 completed as []"),
+        ([("irq", 0), ("complete", 2), ("completed", 1), ("poll", 1)], "a poll of 1 completed as [(2, 1)]"),
+        ([("irq", 0), ("complete", 64), ("completed", 1), ("poll", 64)], "a poll of 64 completed as [(64, 1)]"),
+        ([("poll", 64)], "a NAPI that nothing scheduled was polled"),
+    ],
+)
+def test_an_impossible_life_is_refused(steps: Sequence[tuple[str, int]], words: str) -> None:
+    assert any(words in sentence for sentence in improper(life(*steps)))
+
+
+def record(name: str, cpu: int = 0, **fields: object) -> Record:
+    return Record(name, cpu, 0, 0, "", 0, fields)
+
+
+def test_polls_are_told_apart_by_softirq_cpu_and_interface() -> None:
+    def poll(napi_at: int, work: int, cpu: int = 0, name: str = "eth0") -> Record:
+        return record("napi:napi_poll", cpu, napi=napi_at, work=work, dev_name=name)
+
+    entry, leave = (record(f"irq:softirq_{what}", vec=3) for what in ("entry", "exit"))
+    other = record("irq:softirq_entry", vec=1)
+    trace = [entry, poll(1, 64), other, poll(2, 3), poll(9, 1, name="mgmt0"), poll(8, 1, cpu=1), leave, entry]
+    trace += [poll(1, 5), leave, entry, leave]
+    assert softirqs(trace, 0, "eth0") == [[(1, 64), (2, 3)], [(1, 5)]]
+
+
+def test_a_napi_that_is_polled_again_after_a_full_poll_is_named() -> None:
+    assert napi.repeats_after_full([("a", 64), ("b", 64), ("a", 1)]) == ["a"]
+
+
+def test_the_examples_of_the_vector_map_hold() -> None:
+    assert doctest.testmod(vectors).failed == 0
