@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     )
     runs.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks that match, as in pytest")
     runs.add_argument("--claims", default="", metavar="IDS", help="only checks of these claims, such as RSS-03,NAPI-02")
+    runs.add_argument("--all", action="store_true", help="all claims that have a check, not just those that must hold")
     runs.add_argument("--report", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s")
     runs.add_argument("--card-patch", default="", metavar="FILE:FUNC", help="a deliberate fault for the card to load")
     runs.add_argument(
@@ -165,6 +166,7 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         card_patch=arguments.card_patch,
         interrupts=arguments.irq,
         card=arguments.card,
+        every_claim=arguments.all,
     )
     return run.run(request)
 

@@ -142,6 +142,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what ``hilnic run`` passes on."""
     group = parser.getgroup("hilnic", "checks of claims about a guest's network stack")
     group.addoption("--claims", default="", metavar="IDS", help="run only checks of these claims, comma-separated")
+    group.addoption("--must-claims", action="store_true", help="run only checks of claims that must hold (P0)")
     group.addoption("--claim-accounts", action="store_true", help="claims without an account make the run red")
     group.addoption("--report-dir", default="build/report", metavar="DIR", help="where the report goes")
     group.addoption("--spec-dir", default=str(catalogue.SPEC_DIRECTORY), metavar="DIR", help="where the claims are")
@@ -171,6 +172,8 @@ def pytest_configure(config: pytest.Config) -> None:
         run = Run(options, book, accounts=config.getoption("--claim-accounts"))
         parts = [part.strip() for part in config.getoption("--claims").split(",")]
         run.wanted = frozenset(book.get(part).id for part in parts if part)
+        if config.getoption("--must-claims"):
+            run.wanted = frozenset(claim.id for claim in book if results.is_must(claim))
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run

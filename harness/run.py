@@ -20,7 +20,10 @@ CHECK_TIMEOUT_S = 300
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What one run of the checks is to do. Empty texts mean "no restriction" or "the lab's default"."""
+    """What one run of the checks is to do. Empty texts mean "no restriction" or "the lab's default".
+
+    A run that is not narrowed judges the must-claims, or with ``every_claim`` all that have a check.
+    """
 
     report: Path
     expression: str = ""
@@ -32,6 +35,7 @@ class RunRequest:
     interrupts: str = ""
     card: str = ""
     checks: Path = CHECKS
+    every_claim: bool = False
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -55,7 +59,8 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"--irq={request.interrupts}"] if request.interrupts else []
     arguments += [f"--card={request.card}"] if request.card else []
     arguments += [f"--card-patch={request.card_patch}"] if request.card_patch else []
-    arguments += [] if request.expression or request.claim_ids else ["--claim-accounts"]
+    if not request.expression and not request.claim_ids:
+        arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]
     return arguments
 
 

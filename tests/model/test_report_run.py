@@ -82,7 +82,7 @@ class Finished:
         return found  # type: ignore[no-any-return]
 
 
-def start(directory: Path, checks: str, *options: str, **request: str) -> Finished:
+def start(directory: Path, checks: str, *options: str, **request: str | bool) -> Finished:
     spec, report, place = directory / "spec", directory / "report", directory / "checks"
     for path in (spec, place):
         path.mkdir()
@@ -107,7 +107,7 @@ def start(directory: Path, checks: str, *options: str, **request: str) -> Finish
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return start(tmp_path_factory.mktemp("run"), CHECKS)
+    return start(tmp_path_factory.mktemp("run"), CHECKS, every_claim=True)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,13 @@ def test_narrowing_by_claim_runs_and_judges_only_its_checks(tmp_path: Path) -> N
     assert done.table["problems"] == []
     assert [claim["id"] for claim in done.table["claims"] if claim["selected"]] == ["RSS-03"]
     assert "OK: 1 of 1 must-claims held" in done.output
+
+
+def test_a_run_that_is_not_narrowed_judges_the_must_claims_only(tmp_path: Path) -> None:
+    done = start(tmp_path, CHECKS)
+    chosen = {claim["priority"] for claim in done.table["claims"] if claim["selected"]}
+    assert chosen == {"P0"}
+    assert "test_without_claim" not in done.output
 
 
 def test_a_check_of_an_unknown_claim_stops_the_run_at_collection(tmp_path: Path) -> None:
