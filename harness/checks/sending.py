@@ -176,12 +176,24 @@ def ethernet_head(bound: Bound, ethertype: int = ETHERTYPE) -> bytes:
     return bound.peer.station.mac + frames.mac(bound.netif.mac) + ethertype.to_bytes(2, "big")
 
 
-def pinned_sender(bound: Bound, queue: int = QUEUE, cpu: int = CPU) -> Sender:
-    """Give CPU ``cpu`` the transmit queue ``queue`` for its own and return a sender there; undone after the check."""
+def vlan_device(bound: Bound, vid: int) -> str:
+    """Return the name of a VLAN device over the interface that says nothing of its own; gone after the check."""
+    name = f"{bound.netif.name}.{vid}"
+    bound.netif.ip("link", "add", "link", bound.netif.name, "name", name, "type", "vlan", "id", vid)
+    bound.guest.undo.remember(name, lambda: bound.netif.ip("link", "del", name))
+    bound.netif.ip("link", "set", name, "addrgenmode", "none", "up")
+    return name
+
+
+def pinned_sender(bound: Bound, queue: int = QUEUE, cpu: int = CPU, device: str = "") -> Sender:
+    """Give CPU ``cpu`` the transmit queue ``queue`` for its own and return a sender there; undone after the check.
+
+    It sends through ``device``, which stands on the interface (default: the interface itself).
+    """
     bound.netif.set_xps(queue, [cpu])
     agent = bound.guest.agent
     handle = agent.call("open_socket", kind="packet")
-    agent.call("bind", handle=handle, address=[bound.netif.name, 0])
+    agent.call("bind", handle=handle, address=[device or bound.netif.name, 0])
     agent.call("buffers", handle=handle, send=SEND_BUFFER, receive=None)
     return Sender(bound, handle, queue, cpu)
 

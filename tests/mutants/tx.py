@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from device_model.igb import transmit
+from device_model.igb import offload, transmit
 from device_model.igb.spec.descriptors import TxContext, TxData
 from device_model.igb.spec.transmit import TDLEN, TDT
 
@@ -23,8 +24,17 @@ MUTANTS = {
     "TX-06": "one_descriptor_past_the_tail",
     "TX-07": "first_packet_is_completed_although_withheld",
     "TX-08": "one_packet_more_is_released",
+    "TX-09": "segments_step_one_byte_too_far",
+    "TX-10": "tcp_headers_are_20_bytes",
+    "TX-11": "large_datagrams_are_fragmented",
+    "TX-12": "checksum_of_zero_is_sent_as_zero",
+    "TX-14": "tags_are_not_inserted",
+    "TX-19": "short_frames_stay_short",
     "TX-21": "payload_is_read_after_dd",
 }
+
+
+UDP = 17
 
 
 class Shifted:
@@ -140,3 +150,77 @@ def payload_is_read_after_dd(card: Card) -> None:
 
     block._gather = lambda *buffer: todo.append(buffer)
     block._finish = finished
+
+
+def segments_step_one_byte_too_far(_card: Card) -> None:
+    """The TCP sequence number of each segment but the first is one too high."""
+    segment: Any = offload.segment  # type: ignore[attr-defined]
+
+    def spoiled(packet: bytes, **how: Any) -> list[bytes]:
+        cut: list[bytes] = segment(packet, **how)
+        at = how["mac_len"] + how["ip_len"] + 7
+        return cut[:1] + [one[:at] + bytes([one[at] + 1 & 0xFF]) + one[at + 1 :] for one in cut[1:]]
+
+    offload.segment = spoiled  # type: ignore[attr-defined]
+
+
+def tcp_headers_are_20_bytes(_card: Card) -> None:
+    """L4LEN of the context is not looked at."""
+    segment: Any = offload.segment  # type: ignore[attr-defined]
+    offload.segment = lambda packet, **how: segment(packet, **{**how, "l4_len": 20 if how["tcp"] else 8})  # type: ignore[attr-defined]
+
+
+def large_datagrams_are_fragmented(_card: Card) -> None:
+    """A UDP packet to be segmented leaves as fragments of one IP datagram, as from QEMU's igb."""
+    segment: Any = offload.segment  # type: ignore[attr-defined]
+
+    def spoiled(packet: bytes, **how: Any) -> list[bytes]:
+        if how["tcp"] or not how["ipv4"]:
+            cut: list[bytes] = segment(packet, **how)
+            return cut
+        start = how["mac_len"] + how["ip_len"]
+        size = how["mss"] & ~7
+        frames = []
+        for at in range(start, len(packet), size):
+            head = bytearray(packet[:start])
+            more = at + size < len(packet)
+            head[start - 14 : start - 12] = ((at - start) // 8 | more << 13).to_bytes(2, "big")
+            frames.append(bytes(head) + packet[at : at + size])
+        return frames
+
+    offload.segment = spoiled  # type: ignore[attr-defined]
+
+
+def checksum_of_zero_is_sent_as_zero(_card: Card) -> None:
+    """A UDP checksum that comes out as 0 is not replaced by 0xFFFF, which makes it "no checksum"."""
+    insert: Any = offload.insert_l4_checksum  # type: ignore[attr-defined]
+
+    def spoiled(data: bytearray, start: int, protocol: int) -> None:
+        insert(data, start, protocol)
+        if protocol == UDP and data[start + 6 : start + 8] == b"\xff\xff":
+            data[start + 6 : start + 8] = b"\0\0"
+
+    offload.insert_l4_checksum = spoiled  # type: ignore[attr-defined]
+
+
+def tags_are_not_inserted(card: Card) -> None:
+    """VLE is ignored."""
+    without(card, vlan_insertion=False)
+
+
+def short_frames_stay_short(card: Card) -> None:
+    """TCTL.PSP is ignored."""
+    without(card, pad_short=False)
+
+
+def without(card: Card, **switches: bool) -> None:
+    """Let the transmit block believe that registers switch something off."""
+    block = transmitter(card)
+    decode = block._decode_offload
+
+    def spoiled() -> Offload:
+        block._offload = replace(decode(), **switches)
+        found: Offload = block._offload
+        return found
+
+    block._decode_offload = spoiled
