@@ -23,7 +23,7 @@ TRIAL = 1000
 LEAST, MOST = 500, 3_000_000
 FOR_S = 1.0
 RUN_S = 90.0
-COME_S = 3.0
+COME_S = 5.0
 CLONES = 1_000_000
 """One buffer is sent over and over, so that the guest's allocator is not what is measured."""
 
@@ -47,6 +47,12 @@ def parse(text: str) -> Generated | None:
     """Read the result out of a device's file (net/core/pktgen.c: show_results); None while there is none."""
     found = OUTCOME.search(text)
     return None if found is None else Generated(int(found[2]), int(found[1]))
+
+
+def devices(text: str) -> list[str]:
+    """Return the interfaces that a thread's file names (net/core/pktgen.c: pktgen_thread_show)."""
+    lines = (line.partition(":") for line in text.splitlines())
+    return [name for key, _, names in lines if key in ("Running", "Stopped") for name in names.split()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,10 @@ def prepare(side: Side) -> None:
     cpu = side.guest.cpus - 1
     if not side.guest.agent.exists(FOLDER):
         side.run("modprobe", "pktgen", seconds=20.0)
-    thread = f"{FOLDER}/kpktgend_{cpu}"
-    side.guest.agent.write_many([(thread, "rem_device_all"), (thread, f"add_device {side.netif.name}")])
+    agent, thread = side.guest.agent, f"{FOLDER}/kpktgend_{cpu}"
+    agent.write(thread, "rem_device_all")
+    wait_until(lambda: not devices(agent.read(thread)), Deadline.after(COME_S), f"{thread} letting go of interfaces")
+    agent.write(thread, f"add_device {side.netif.name}")
     for name, irq in side.netif.irqs().items():
         if name.endswith((f"-tx-{QUEUE}", f"-TxRx-{QUEUE}")):
             side.guest.proc.set_affinity(irq.number, [cpu])

@@ -6,14 +6,14 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from guest_images import errors as set_up
 from harness import cli
 from harness.bench import command
-from harness.bench.bench import OURS, THEIRS, WORKLOADS, Plan, in_turns
+from harness.bench.bench import OURS, THEIRS, WORKLOADS, Bench, Plan, in_turns
 from harness.bench.command import BenchRequest, bench
 from harness.bench.environment import commit
 from harness.bench.figures import Quantity, Row, Spread
@@ -23,6 +23,8 @@ from harness.report.terminal import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from harness.lab import Lab
 
 NUMBERS = SimpleNamespace(name="numbers", quantities=(Quantity("first", "u"), Quantity("second", "u")))
 
@@ -134,6 +136,20 @@ def test_a_run_that_broke_before_its_first_row_leaves_older_results_alone(
     with pytest.raises(GuestFault):
         bench(BenchRequest(Plan(), tmp_path / "bench.json", tmp_path), Progress(Screen()), lambda _text: None)
     assert (tmp_path / "bench.json").read_text() == "[1]"
+
+
+def test_workloads_that_need_root_are_skipped_with_the_reason_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("harness.bench.bench.snapshot", lambda *_args: tmp_path)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    lab, rows = SimpleNamespace(materials=None, machine=None), list[Row]()
+    Bench(cast("Lab", lab), Plan(expression="ping"), tmp_path, lambda _text: None, rows.extend).run()
+    assert [(row.quantity.name, row.ours, row.theirs) for row in rows] == [
+        ("ping p50", None, None),
+        ("ping p99", None, None),
+    ]
+    assert {row.skipped for row in rows} == {"TAP interfaces in a network namespace of our own need root"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from harness import frames
 from harness.bench import namespace
-from harness.bench.pktgen import Generated, Transmit, parse
+from harness.bench.pktgen import Generated, Transmit, devices, parse
 from harness.bench.receive import FLOWS, flood
 from harness.bench.rig import DISCARD, MACS, PARTNER_MAC, Taps, address_of, partner_of
 from harness.bench.tcp import parse_iperf3, parse_ping
@@ -54,6 +54,11 @@ def test_the_result_of_pktgen_is_packets_and_time() -> None:
 @pytest.mark.parametrize("last", ["", "Result: OK: queue_map_max=0\n", "Result: Starting\n", "Result: Idle\n"])
 def test_pktgen_that_has_not_ended_has_no_result(last: str) -> None:
     assert parse(SETTINGS + last) is None
+
+
+def test_a_thread_of_pktgen_names_its_interfaces_running_or_not() -> None:
+    assert devices("Running: eth1 \nStopped: eth0 eth2 \nResult: OK: add_device=eth0\n") == ["eth1", "eth0", "eth2"]
+    assert devices("Running: \nStopped: \nResult: OK: rem_device_all\n") == []
 
 
 def test_a_run_that_took_no_time_has_no_rate() -> None:
