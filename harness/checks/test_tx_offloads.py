@@ -184,7 +184,7 @@ def summing_to_zero(flow: Flow) -> bytes:
 @claim("TX-14")
 @pytest.mark.parametrize("inserted", [True, False])
 def test_vlan_tag_is_inserted_by_the_card_only_when_told(bound: Bound, evidence: Evidence, *, inserted: bool) -> None:
-    """50 frames over a VLAN device whose id is no palindrome; on the wire they are the same with the offload on and off.
+    """50 frames over a VLAN device whose id is no palindrome; the wire must look the same with the offload off.
 
     The driver has one switch for both directions (igb_fix_features), so that txvlan is switched by rxvlan.
     """

@@ -156,12 +156,12 @@ def segments_step_one_byte_too_far(_card: Card) -> None:
     """The TCP sequence number of each segment but the first is one too high."""
     segment: Any = offload.segment  # type: ignore[attr-defined]
 
-    def spoiled(packet: bytes, **how: Any) -> list[bytes]:
+    def spoiled(packet: Any, **how: Any) -> list[bytes]:
         cut: list[bytes] = segment(packet, **how)
         at = how["mac_len"] + how["ip_len"] + 7
         return cut[:1] + [one[:at] + bytes([one[at] + 1 & 0xFF]) + one[at + 1 :] for one in cut[1:]]
 
-    offload.segment = spoiled  # type: ignore[attr-defined]
+    offload.segment = spoiled  # type: ignore[attr-defined, assignment]
 
 
 def tcp_headers_are_20_bytes(_card: Card) -> None:
@@ -174,7 +174,7 @@ def large_datagrams_are_fragmented(_card: Card) -> None:
     """A UDP packet to be segmented leaves as fragments of one IP datagram, as from QEMU's igb."""
     segment: Any = offload.segment  # type: ignore[attr-defined]
 
-    def spoiled(packet: bytes, **how: Any) -> list[bytes]:
+    def spoiled(packet: Any, **how: Any) -> list[bytes]:
         if how["tcp"] or not how["ipv4"]:
             cut: list[bytes] = segment(packet, **how)
             return cut
@@ -188,39 +188,38 @@ def large_datagrams_are_fragmented(_card: Card) -> None:
             frames.append(bytes(head) + packet[at : at + size])
         return frames
 
-    offload.segment = spoiled  # type: ignore[attr-defined]
+    offload.segment = spoiled  # type: ignore[attr-defined, assignment]
 
 
 def checksum_of_zero_is_sent_as_zero(_card: Card) -> None:
     """A UDP checksum that comes out as 0 is not replaced by 0xFFFF, which makes it "no checksum"."""
     insert: Any = offload.insert_l4_checksum  # type: ignore[attr-defined]
 
-    def spoiled(data: bytearray, start: int, protocol: int) -> None:
-        insert(data, start, protocol)
+    def spoiled(data: bytearray, start: int, protocol: int, *rest: int) -> bool:
+        done: bool = insert(data, start, protocol, *rest)
         if protocol == UDP and data[start + 6 : start + 8] == b"\xff\xff":
             data[start + 6 : start + 8] = b"\0\0"
+        return done
 
-    offload.insert_l4_checksum = spoiled  # type: ignore[attr-defined]
+    offload.insert_l4_checksum = spoiled  # type: ignore[attr-defined, assignment]
 
 
-def tags_are_not_inserted(card: Card) -> None:
+def tags_are_not_inserted(_card: Card) -> None:
     """VLE is ignored."""
-    without(card, vlan_insertion=False)
+    without(vlan_insertion=False)
 
 
-def short_frames_stay_short(card: Card) -> None:
+def short_frames_stay_short(_card: Card) -> None:
     """TCTL.PSP is ignored."""
-    without(card, pad_short=False)
+    without(pad_short=False)
 
 
-def without(card: Card, **switches: bool) -> None:
-    """Let the transmit block believe that registers switch something off."""
-    block = transmitter(card)
-    decode = block._decode_offload
+def without(**switches: bool) -> None:
+    """Let packets be finished as if registers switched something off."""
+    finish: Any = transmit.finish_advanced  # type: ignore[attr-defined]
 
-    def spoiled() -> Offload:
-        block._offload = replace(decode(), **switches)
-        found: Offload = block._offload
-        return found
+    def spoiled(data: bytearray, word1: int, context: tuple[int, int], registers: Offload) -> list[bytes]:
+        frames: list[bytes] = finish(data, word1, context, replace(registers, **switches))
+        return frames
 
-    block._decode_offload = spoiled
+    transmit.finish_advanced = spoiled  # type: ignore[attr-defined]
