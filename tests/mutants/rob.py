@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cards whose accounts do not add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from device_model import events
+
+if TYPE_CHECKING:
+    from emulator.card import Card
+
+MUTANTS = {
+    "ROB-01": "every_fiftieth_frame_vanishes",
+    "ROB-02": "every_fortieth_packet_is_not_sent",
+    "ROB-03": "every_tenth_message_is_only_counted",
+    "ROB-04": "fidgets",
+    "ROB-05": "every_twentieth_report_is_lost",
+    "ROB-06": "writes_on_after_a_reset",
+    "ROB-07": "hash_depends_on_the_time",
+}
+
+FIDGET_NS = 100_000_000
+LATER_NS = 1_000_000
+
+
+def nic(card: Card) -> Any:
+    """Return the card's NIC with its insides."""
+    return card.nic
+
+
+def every_fiftieth_frame_vanishes(card: Card) -> None:
+    """Every fiftieth frame from the wire is seen and then neither delivered nor counted."""
+    block = nic(card).receiver
+    arrive, counted = block.arrive, [0]
+
+    def spoilt(frame: bytes, *, looped: bool = False) -> None:
+        counted[0] += 1
+        if counted[0] % 50:
+            arrive(frame, looped=looped)
+        else:
+            nic(card).tell(events.FrameArrived(card.clock.now_ns(), frame))
+
+    block.arrive = spoilt
+
+
+def every_fortieth_packet_is_not_sent(card: Card) -> None:
+    """Every fortieth packet is fetched and reported, but does not leave."""
+    block = nic(card).transmitter
+    finish, counted = block._finish, [0]
+
+    def spoilt(*arguments: Any) -> Any:
+        packet = finish(*arguments)
+        counted[0] += 1
+        if counted[0] % 40 == 0:
+            packet.frames.clear()
+        return packet
+
+    block._finish = spoilt
+
+
+def every_tenth_message_is_only_counted(card: Card) -> None:
+    """With every tenth message goes the account of another that is not sent."""
+    block = nic(card).interrupts
+    send, counted = block._send, [0]
+
+    def spoilt(vector: int, why: str) -> None:
+        send(vector, why)
+        counted[0] += 1
+        if counted[0] % 10 == 0:
+            nic(card).tell(events.InterruptSent(card.clock.now_ns(), vector, "msix", why))
+
+    block._send = spoilt
+
+
+def fidgets(card: Card) -> None:
+    """Ten times a second a message is sent for no reason."""
+
+    def fidget() -> None:
+        if nic(card).link.up:
+            nic(card).send_spurious(3)
+        card.clock.call_at(card.clock.now_ns() + FIDGET_NS, fidget)
+
+    fidget()
+
+
+def every_twentieth_report_is_lost(card: Card) -> None:
+    """Of the slots to be written back every twentieth is forgotten."""
+    block = nic(card).transmitter
+    write_back, counted = block._write_back, [0]
+
+    def spoilt(n: int) -> None:
+        kept = []
+        for slot in block.queues[n].done:
+            counted[0] += 1
+            if counted[0] % 20:
+                kept.append(slot)
+        block.queues[n].done = kept
+        write_back(n)
+
+    block._write_back = spoilt
+
+
+def writes_on_after_a_reset(card: Card) -> None:
+    """A millisecond after a reset the newest transmit slot is reported once more."""
+    block = nic(card).transmitter
+    write_back, reset, newest = block._write_back, block.reset, [(0, 0)]
+
+    def spoilt(n: int) -> None:
+        if block.queues[n].done:
+            newest[0] = (n, block.queues[n].ring.address(block.queues[n].done[-1]) + 12)
+        write_back(n)
+
+    def late() -> None:
+        queue, iova = newest[0]
+        card.memory.store32(iova, 1)
+        nic(card).tell(events.DmaWrite(card.clock.now_ns(), iova, 4, "tx-write-back", queue))
+
+    def spoilt_reset() -> None:
+        reset()
+        if newest[0][1]:
+            card.clock.call_at(card.clock.now_ns() + LATER_NS, late)
+
+    block._write_back, block.reset = spoilt, spoilt_reset
+
+
+def hash_depends_on_the_time(card: Card) -> None:
+    """The RSS hash that is reported has the clock mixed in."""
+    block = nic(card).receiver
+    steer = block._steer
+
+    def spoilt(parsed: Any) -> Any:
+        steering = steer(parsed)
+        return replace(steering, rss_hash=steering.rss_hash ^ card.clock.now_ns() & 0xFFFF)
+
+    block._steer = spoilt
