@@ -56,6 +56,10 @@ class Console:
         print(f"\r\x1b[2K{text}", end="", flush=True)
 
 
+INTERRUPTED = 130
+"""The exit status of a program that SIGINT ended (128 + 2)."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     arguments = parser().parse_args(argv)
@@ -67,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WorldError as error:
         print(f"hilnic: error: {error}", file=sys.stderr)
         return ExitStatus.LACKS.value
+    except KeyboardInterrupt:
+        print("hilnic: interrupted; the guest and the card have ended", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left, and Python would complain again at exit
         return ExitStatus.HOLDS.value
