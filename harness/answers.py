@@ -48,9 +48,7 @@ def _echo_v4(packet: Packet, station: Station) -> bytes | None:
     ident, sequence = struct.unpack_from("!HH", message, 4)
     reply = frames.icmp_echo(ident, sequence, message[8:], reply=True)
     datagram = frames.ipv4(station.ipv4, packet.source_ip, frames.ICMP, reply)
-    return frames.pad(
-        frames.ethernet(packet.source, station.mac, frames.ETHERTYPE_IPV4, datagram, packet.vlans)
-    )
+    return frames.pad(frames.ethernet(packet.source, station.mac, frames.ETHERTYPE_IPV4, datagram, packet.vlans))
 
 
 def _icmpv6(packet: Packet, station: Station) -> bytes | None:

@@ -75,9 +75,7 @@ def pseudo_header(source: bytes, destination: bytes, protocol: int, length: int)
     return source + destination + struct.pack("!II", length, protocol)
 
 
-def ethernet(
-    destination: bytes, source: bytes, ethertype: int, payload: bytes, vlans: tuple[int, ...] = ()
-) -> bytes:
+def ethernet(destination: bytes, source: bytes, ethertype: int, payload: bytes, vlans: tuple[int, ...] = ()) -> bytes:
     """Return a frame; ``vlans`` are 16-bit tags (PCP, DEI, VID), outermost first; all but the last have type 0x88A8."""
     tags = b"".join(
         struct.pack("!HH", ETHERTYPE_VLAN if at == len(vlans) - 1 else ETHERTYPE_QINQ, tag)

@@ -25,7 +25,11 @@ SPEEDS = {0: 10, 1: 100, 2: 1000, 3: 1000}
     [(10, False, False), (10, True, False), (100, False, False), (100, True, True), (1000, True, False)],
 )
 def test_link_comes_up_as_the_partner_offers_it(
-    bound: Bound, evidence: Evidence, speed: int, full: bool, pause: bool  # noqa: FBT001
+    bound: Bound,
+    evidence: Evidence,
+    speed: int,
+    full: bool,
+    pause: bool,  # noqa: FBT001
 ) -> None:
     """The partner offers one speed and duplex only, never the pair that was in force before; pause differs too.
 

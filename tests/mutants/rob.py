@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from device_model import events
@@ -132,6 +131,6 @@ def hash_depends_on_the_time(card: Card) -> None:
 
     def spoilt(parsed: Any) -> Any:
         steering = steer(parsed)
-        return replace(steering, rss_hash=steering.rss_hash ^ card.clock.now_ns() & 0xFFFF)
+        return steering._replace(rss_hash=steering.rss_hash ^ card.clock.now_ns() & 0xFFFF)
 
     block._steer = spoilt
