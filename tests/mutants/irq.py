@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from device_model.igb.interrupts import INT_ASSERTED
 from device_model.igb.spec.interrupts import EIAC, EICR, EICS, EIMS, IVAR
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ MUTANTS: dict[str, str] = {
     "IRQ-07": "eiam_masks_nothing",
     "IRQ-08": "causes_of_masked_vectors_are_forgotten",
     "IRQ-09": "eiac_clears_nothing",
+    "IRQ-11": "msi_is_sent_as_a_second_message",
+    "IRQ-12": "icr_never_says_that_it_asserted",
     "IRQ-16": "eics_is_ignored",
     "IRQ-17": "a_spurious_message_brings_a_frame",
     "IRQ-18": "eics_is_ignored",
@@ -61,9 +64,7 @@ def every_queue_uses_the_first_entry(card: Card) -> None:
     """The cause of every queue goes to the vector of receive queue 0."""
     irq = block(card)
     raise_queue = irq._raise_queue
-    irq._raise_queue = lambda _entry, cause, kind, queue: raise_queue(
-        irq._regs.peek(IVAR, 0) & 0xFF, cause, kind, queue
-    )
+    irq._raise_queue = lambda _entry, *cause: raise_queue(irq._regs.peek(IVAR, 0) & 0xFF, *cause)
 
 
 def eiam_masks_nothing(card: Card) -> None:
@@ -77,11 +78,11 @@ def causes_of_masked_vectors_are_forgotten(card: Card) -> None:
     irq = block(card)
     deliver = irq._deliver
 
-    def forgetful(vector: int, why: str) -> None:
+    def forgetful(vector: int, *why: Any) -> None:
         regs, bit = irq._regs, 1 << vector
         if not regs.peek(EIMS) & bit:
             regs.poke(EICR, regs.peek(EICR) & ~bit)
-        deliver(vector, why)
+        deliver(vector, *why)
 
     irq._deliver = forgetful
 
@@ -91,13 +92,27 @@ def eiac_clears_nothing(card: Card) -> None:
     irq = block(card)
     regs, event = irq._regs, irq._event
 
-    def news_only(vector: int, cause: str) -> None:
+    def news_only(vector: int, *cause: Any) -> None:
         if not regs.peek(EICR) >> vector & 1:
-            event(vector, cause)
+            event(vector, *cause)
 
     irq._event = news_only
     irq._regs = Overridden(regs, peek=lambda reg, n=0: 0 if reg is EIAC else regs.peek(reg, n))
     regs._blocks[EIMS].on_write = None
+
+
+def msi_is_sent_as_a_second_message(card: Card) -> None:
+    """Without MSI-X, what must be message 0 is sent as message 1, which nobody listens to."""
+    irq = block(card)
+    send = irq._send
+    irq._send = lambda vector, *why: send(vector if irq._multiple() else 1, *why)
+
+
+def icr_never_says_that_it_asserted(card: Card) -> None:
+    """ICR reads without bit 31, as if the line were somebody else's."""
+    irq = block(card)
+    read = irq._icr_as_read
+    irq._icr_as_read = lambda: read() & ~INT_ASSERTED
 
 
 def eics_is_ignored(card: Card) -> None:
