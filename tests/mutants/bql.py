@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MUTANTS = {
     "BQL-01": "every_seventh_report_is_lost",
-    "BQL-02": "report_runs_ahead",
+    "BQL-02": "every_seventh_report_is_lost",
     "BQL-03": "a_message_for_each_packet",
     "BQL-04": "withheld_packets_are_reported_by_themselves",
     "BQL-05": "withheld_packets_are_reported_by_themselves",
@@ -46,21 +46,6 @@ def every_seventh_report_is_lost(card: Card) -> None:
                 kept.append(slot)
         block.queues[n].done = kept
         write_back(n)
-
-    block._write_back = spoilt
-
-
-def report_runs_ahead(card: Card) -> None:
-    """With a report goes, unsaid, that of the packet that is only about to leave."""
-    block = transmitter(card)
-    write_back = block._write_back
-
-    def spoilt(n: int) -> None:
-        write_back(n)
-        following = block._departing
-        if following is not None and following.queue == n:
-            for slot in following.report:
-                card.memory.store32(block.queues[n].ring.address(slot) + 12, 1)
 
     block._write_back = spoilt
 
