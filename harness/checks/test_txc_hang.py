@@ -24,6 +24,8 @@ HANG_FIELD = re.compile(r"(Tx Queue|TDH|TDT|next_to_use)\s+<([0-9a-f]+)>")
 TIMED_OUT = re.compile(r"transmit queue (\d+) timed out (\d+) ms")
 OTHER_QUEUE, OTHER_CPU = 2, 3
 CTRL_RST = 1 << 26
+LIMIT = 3000
+"""Bytes in flight at which BQL stops the queue: with 1000 a frame, long before the ring is full."""
 
 
 def said(bound: Bound, since: int, what: str) -> list[LogRecord]:
@@ -39,14 +41,16 @@ def timeouts(bound: Bound) -> list[int]:
 
 @claim("TXC-09")
 def test_withheld_completions_are_reported_every_2_s_without_reset(bound: Bound, evidence: Evidence) -> None:
-    """Three reports take two intervals of the driver's watchdog. 40 frames are far more than the byte limit allows.
+    """Three reports take two intervals of the driver's watchdog. 40 frames are more than the byte limit allows.
 
     TDH and TDT in the report must be the card's, at a place in the ring that is not 0 and differs from next_to_clean.
     """
     bound.netif.use_pfifo()
+    bound.netif.set_bql(QUEUE, limit_max=LIMIT)
     sender = pinned_sender(bound)
     sender.send(33)
     wait_idle(bound, QUEUE)
+    assert bound.netif.bql(QUEUE).limit <= LIMIT
     since = bound.guest.proc.log()[-1].sequence
     before = timeouts(bound)
     with (
@@ -92,10 +96,12 @@ def test_silent_vector_ends_in_the_watchdog_and_a_reset(bound: Bound, evidence: 
     writes back was fetched after the reset. The ring stands past slot 100 before: old slots and new ones differ.
     """
     bound.netif.use_pfifo()
+    bound.netif.set_bql(QUEUE, limit_max=LIMIT)
     sender, other = pinned_sender(bound), pinned_sender(bound, OTHER_QUEUE, OTHER_CPU)
     sender.send(120, 60)
     bound.peer.expect(120, sender.is_mine)
     wait_idle(bound, QUEUE)
+    assert bound.netif.bql(QUEUE).limit <= LIMIT
     since = bound.guest.proc.log()[-1].sequence
     before = timeouts(bound)
     with (
