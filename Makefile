@@ -13,7 +13,7 @@ help: ## list the verbs
 setup: ## fetch and build all that is needed (QEMU, guest image, Python packages); nothing is installed on this machine
 	@$(PYTHON) -m harness.setup
 
-run: setup ## boot a guest on the card, run every check, write build/report (ARGS=… adds options)
+run: setup ## boot a guest on the card, judge the must-claims, write build/report (ARGS=--all: every claim with a check)
 	@$(VENV) -m harness.cli run $(ARGS)
 
 test: setup ## run all tests, those with a guest too (ARGS=… adds options of pytest)

@@ -190,6 +190,13 @@ def test_checks_shown_in_the_documents_are_real() -> None:
     assert not [block for block in shown if not any(block in source for source in sources)]
 
 
+def test_mutants_shown_in_the_documents_are_real() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "mutants").glob("*.py")]
+    shown = [block for block in fences(ROOT / "CONTRIBUTING.md", "python") if "card: Card" in block]
+    assert shown
+    assert not [block for block in shown if not any(block in source for source in sources)]
+
+
 def test_every_make_verb_in_the_documents_exists() -> None:
     verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {
