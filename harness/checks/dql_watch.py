@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.guest.dql_probes import BEFORE
-from harness.oracles.dql import Dql
+from harness.oracles.dql import Dql, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +64,13 @@ class Completion:
     def starved(self) -> bool:
         """Whether the limit grew."""
         return bool(self.after["limit"] > self.before["limit"])
+
+    @property
+    def busy(self) -> bool:
+        """Whether the queue was full all the while since the completion before: only then slack is measured."""
+        now, before = self.after["pnq"], self.before["pnq"]
+        completed = self.after["nc"]
+        return bool(now != completed and before != self.before["nc"] and signed(completed - before) < 0)
 
     @property
     def shrank(self) -> bool:

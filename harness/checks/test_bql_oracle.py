@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +16,6 @@ from harness.checks.mixing import connect_mix, cpu_owns_queue, sent_packets, wai
 from harness.checks.sending import pinned_sender, undisturbed, wait_idle
 from harness.claims import claim
 from harness.deadline import Deadline
-from harness.oracles.dql import U32
 
 if TYPE_CHECKING:
     from harness.checks.mixing import Sent
@@ -194,7 +193,8 @@ def test_limit_falls_by_the_least_slack_once_the_hold_time_is_over(
     assert len(reported) == frames
     assert bool(falls) == (hold_ms < 60_000)
     assert all(wait > hold_ms for wait in waits)
-    judged = [(found[at - 1], found[at]) for at in falls if at and found[at - 1].after["low"] < U32]
+    busy = [each for each in found if each.busy]
+    judged = [(last, fall) for last, fall in pairwise(busy) if fall.shrank and fall.before["ss"] == last.after["ss"]]
     assert bool(judged) == bool(falls)
     assert all(last.before["jif"] <= fall.before["ss"] + hold_ms // JIFFY_MS for last, fall in judged)
 
