@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-protocol test-guest mutants bench lint format docs clean distclean
+.PHONY: help setup run test test-model test-harness test-protocol test-guest mutants bench lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -21,6 +21,9 @@ test: setup ## run all tests, those with a guest too (ARGS=… adds options of p
 
 test-model: setup ## run the tests of the device model alone (no QEMU, seconds)
 	@$(VENV) -m pytest tests/model $(ARGS)
+
+test-harness: setup ## run the tests of set-up, report and command line (no guest)
+	@$(VENV) -m pytest tests/harness $(ARGS)
 
 test-protocol: setup ## run the tests over the vfio-user socket (no QEMU)
 	@$(VENV) -m pytest tests/protocol $(ARGS)

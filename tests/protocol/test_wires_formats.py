@@ -17,7 +17,7 @@ from emulator.wires.address import Address, parse_address
 from emulator.wires.capture import CapturedWire, CaptureFile
 from emulator.wires.framing import LENGTH_MAX, Deframer, FramingLost, enframe
 from emulator.wires.loopback import LoopbackWire
-from tests.model.pcapng_reader import read_pcapng
+from tests.protocol.pcapng_reader import read_pcapng
 
 if TYPE_CHECKING:
     from pathlib import Path
