@@ -29,7 +29,7 @@ def test_link_comes_up_as_the_partner_offers_it(
     evidence: Evidence,
     speed: int,
     full: bool,
-    pause: bool,  # noqa: FBT001
+    pause: bool,
 ) -> None:
     """The partner offers one speed and duplex only, never the pair that was in force before; pause differs too.
 
