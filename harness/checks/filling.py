@@ -151,8 +151,8 @@ class Filling:
             return last == [sum(flying), flying]
 
         try:
-            wait_until(look, Deadline.after(PATIENCE_S), "")
-        except Exception as error:
+            wait_until(look, Deadline.after(PATIENCE_S), "the queue holding that", NotSeen)
+        except NotSeen as error:
             said = f"guest {last[0]}, card {last[1]}"
             raise NotSeen(f"in flight on tx-{self.queue} must be {flying} {what}, not {said}") from error
         self._rest()
