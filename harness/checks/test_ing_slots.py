@@ -71,7 +71,7 @@ def test_long_frames_span_slots_and_arrive_whole(bound: Bound, evidence: Evidenc
 def test_frames_with_errors_are_dropped_outside_the_budget(
     bound: Bound,
     evidence: Evidence,
-    everything: bool,  # noqa: FBT001 - a parameter of the check
+    everything: bool,
 ) -> None:
     """Two frames with each of the five errors and five good ones in one poll; with rx-all all 15 go up."""
     if everything:
