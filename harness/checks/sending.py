@@ -214,12 +214,12 @@ def text(address: bytes) -> str:
     return str(ip_address(address))
 
 
-def without_bql(bound: Bound, queue: int = QUEUE) -> None:
+def without_bql(bound: Bound, queue: int = QUEUE, cpu: int = CPU) -> None:
     """Lift the byte limit of ``queue`` until the check is over.
 
     A limit is taken into account at the next completion only (dql_completed), so a frame is sent for each change.
     """
-    sender = pinned_sender(bound, queue)
+    sender = pinned_sender(bound, queue, cpu)
 
     def nudge() -> None:
         sender.send(1, 60)
@@ -227,7 +227,7 @@ def without_bql(bound: Bound, queue: int = QUEUE) -> None:
         wait_idle(bound, queue)
 
     def back() -> None:
-        again = pinned_sender(bound, queue)
+        again = pinned_sender(bound, queue, cpu)
         bound.netif.set_bql(queue, limit_min=0, limit=0)
         again.send(1, 60)
         wait_idle(bound, queue)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.checks.bursts import transmit_vector
-from harness.checks.sending import QUEUE, pinned_sender, wait_idle
+from harness.checks.sending import QUEUE, pinned_sender, wait_idle, without_bql
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
 from harness.errors import NotSeen
@@ -90,13 +90,14 @@ def test_withheld_completions_are_reported_every_2_s_without_reset(bound: Bound,
 
 @claim("TXC-11")
 def test_silent_vector_ends_in_the_watchdog_and_a_reset(bound: Bound, evidence: Evidence) -> None:
-    """Two queues lose completions and messages; one was stopped by BQL, the other sent a single small frame.
+    """Two queues lose completions and messages; one is stopped by BQL, the other, with no byte limit, has sent one frame.
 
     Only the stopped one may be reported. After CTRL.RST the card must know nothing of the withheld packets: whatever it
     writes back was fetched after the reset. The ring stands past slot 100 before: old slots and new ones differ.
     """
     bound.netif.use_pfifo()
     bound.netif.set_bql(QUEUE, limit_max=LIMIT)
+    without_bql(bound, OTHER_QUEUE, OTHER_CPU)
     sender, other = pinned_sender(bound), pinned_sender(bound, OTHER_QUEUE, OTHER_CPU)
     sender.send(120, 60)
     bound.peer.expect(120, sender.is_mine)

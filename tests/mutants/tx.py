@@ -12,6 +12,8 @@ from device_model.igb.spec.descriptors import TxContext, TxData
 from device_model.igb.spec.transmit import TDLEN, TDT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from device_model.igb.offload import Offload
     from emulator.card import Card
 
@@ -19,7 +21,7 @@ MUTANTS = {
     "TX-01": "tdlen_stays_at_256_descriptors",
     "TX-02": "descriptors_are_read_8_bytes_further",
     "TX-03": "checksum_only_for_contexts_with_ipv4",
-    "TX-04": "buffers_are_read_2_bytes_further",
+    "TX-04": "last_byte_of_long_buffers_is_not_fetched",
     "TX-05": "one_packet_more_is_released",
     "TX-06": "one_descriptor_past_the_tail",
     "TX-07": "first_packet_is_completed_although_withheld",
@@ -37,17 +39,16 @@ MUTANTS = {
 UDP = 17
 
 
-class Shifted:
-    """Guest memory in which every read comes from ``by`` bytes further."""
+class Spoiled:
+    """Guest memory whose ``read`` goes through ``read``, given the true one."""
 
-    def __init__(self, memory: Any, by: int) -> None:
+    def __init__(self, memory: Any, read: Callable[[Any, int, int], bytes]) -> None:
         self._memory = memory
-        self._by = by
+        self._read = read
 
     def read(self, iova: int, size: int) -> bytes:
-        """Read from the wrong place."""
-        data: bytes = self._memory.read(iova + self._by, size)
-        return data
+        """Read what is not there."""
+        return self._read(self._memory, iova, size)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._memory, name)
@@ -73,7 +74,7 @@ def tdlen_stays_at_256_descriptors(card: Card) -> None:
 def descriptors_are_read_8_bytes_further(card: Card) -> None:
     """Each descriptor is made of the second half of one slot and the first half of the next."""
     for queue in transmitter(card).queues:
-        queue.ring._memory = Shifted(queue.ring._memory, 8)
+        queue.ring._memory = Spoiled(queue.ring._memory, lambda memory, iova, size: memory.read(iova + 8, size))
 
 
 def checksum_only_for_contexts_with_ipv4(_card: Card) -> None:
@@ -88,10 +89,15 @@ def checksum_only_for_contexts_with_ipv4(_card: Card) -> None:
     transmit.finish_advanced = spoiled  # type: ignore[attr-defined]
 
 
-def buffers_are_read_2_bytes_further(card: Card) -> None:
-    """The payload is fetched from behind the address in the descriptor."""
+def last_byte_of_long_buffers_is_not_fetched(card: Card) -> None:
+    """Of a buffer of more than 1000 bytes the last is taken for 0."""
+
+    def read(memory: Any, iova: int, size: int) -> bytes:
+        data: bytes = memory.read(iova, size)
+        return data if size <= 1000 else data[:-1] + b"\0"
+
     block = transmitter(card)
-    block._memory = Shifted(block._memory, 2)
+    block._memory = Spoiled(block._memory, read)
 
 
 def one_descriptor_past_the_tail(card: Card) -> None:
