@@ -90,7 +90,7 @@ def test_withheld_completions_are_reported_every_2_s_without_reset(bound: Bound,
 
 @claim("TXC-11")
 def test_silent_vector_ends_in_the_watchdog_and_a_reset(bound: Bound, evidence: Evidence) -> None:
-    """Two queues lose completions and messages; one is stopped by BQL, the other, with no byte limit, has sent one frame.
+    """Two queues lose completions and messages; one is stopped by BQL, the other has no byte limit and one frame sent.
 
     Only the stopped one may be reported. After CTRL.RST the card must know nothing of the withheld packets: whatever it
     writes back was fetched after the reset. The ring stands past slot 100 before: old slots and new ones differ.
