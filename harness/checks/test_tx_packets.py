@@ -72,6 +72,7 @@ def sample(bound: Bound) -> list[Sent]:
     bound.netif.ip("address", "add", "198.18.5.1/24", "dev", tagged)
     bound.netif.ip("neigh", "replace", "198.18.5.2", "lladdr", peer.mac.hex(":"), "dev", tagged, "nud", "permanent")
     with (
+        bound.peer.answering(),
         bound.card.recording("TxDescriptor", "FrameEmitted") as seen,
         bound.guest.trace.session(
             "net:net_dev_start_xmit", filters={"net:net_dev_start_xmit": f'name == "{bound.netif.name}"'}

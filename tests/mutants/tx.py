@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MUTANTS = {
     "TX-01": "tdlen_stays_at_256_descriptors",
-    "TX-02": "descriptors_are_read_8_bytes_further",
+    "TX-02": "ifcs_is_lost",
     "TX-03": "checksum_only_for_contexts_with_ipv4",
     "TX-04": "last_byte_of_long_buffers_is_not_fetched",
     "TX-05": "one_packet_more_is_released",
@@ -71,10 +72,16 @@ def tdlen_stays_at_256_descriptors(card: Card) -> None:
     regs.on_write(TDLEN, forget)
 
 
-def descriptors_are_read_8_bytes_further(card: Card) -> None:
-    """Each descriptor is made of the second half of one slot and the first half of the next."""
+def ifcs_is_lost(card: Card) -> None:
+    """Bit 25 of every descriptor reads 0: the card takes the last four bytes of each packet for its check sequence."""
     for queue in transmitter(card).queues:
-        queue.ring._memory = Spoiled(queue.ring._memory, lambda memory, iova, size: memory.read(iova + 8, size))
+        queue.ring._memory = Spoiled(queue.ring._memory, without_ifcs)
+
+
+def without_ifcs(memory: Any, iova: int, size: int) -> bytes:
+    """Read descriptors, and clear IFCS in each."""
+    words = struct.unpack(f"<{size // 8}Q", memory.read(iova, size))
+    return struct.pack(f"<{len(words)}Q", *(word & ~(TxData.ifcs.mask * (at % 2)) for at, word in enumerate(words)))
 
 
 def checksum_only_for_contexts_with_ipv4(_card: Card) -> None:
