@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.checks.bursts import arms, receive_vector, steer_to, transmit_vector, without_time_limit
 from harness.checks.sending import (
     CPU,
@@ -25,11 +23,12 @@ from harness.checks.sending import (
 from harness.claims import claim
 from harness.deadline import Deadline
 from harness.guest.probes import POLL, POLL_RETURN
-from harness.traffic import flows, numbered_frames
+from harness.traffic import numbered_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.checks.sending import Sender
     from harness.evidence import Evidence
     from harness.guest.ringbuffer import Record
     from harness.lab import Bound
@@ -117,10 +116,7 @@ def test_completions_are_cleaned_in_net_rx(bound: Bound, evidence: Evidence) -> 
 
 
 @claim("TXC-02")
-@pytest.mark.parametrize(("sent", "received"), [(1, 0), (0, 1), (5, 7), (100, 63)])
-def test_shared_vector_cleans_transmit_and_then_receives(
-    bound: Bound, evidence: Evidence, sent: int, received: int
-) -> None:
+def test_shared_vector_cleans_transmit_and_then_receives(bound: Bound, evidence: Evidence) -> None:
     """Completions and frames of queue 1 behind one held message of a vector that is both's: one poll sees them all.
 
     63 and 100 stay below the limits of 64 frames and 128 completions, and differ from each other.
@@ -133,8 +129,13 @@ def test_shared_vector_cleans_transmit_and_then_receives(
     undisturbed(bound)
     sender, vector = pinned_sender(bound), transmit_vector(bound, QUEUE)
     assert vector == receive_vector(bound, QUEUE)
-    assert bound.peer.guest is not None
-    [flow] = flows(1, bound.peer.station, bound.peer.guest)
+    for sent, received in ((1, 0), (0, 1), (5, 7), (100, 63)):
+        shared_poll(bound, evidence, sender, vector, sent, received)
+
+
+def shared_poll(bound: Bound, evidence: Evidence, sender: Sender, vector: int, sent: int, received: int) -> None:
+    """Let ``sent`` completions and ``received`` frames wait behind one message, and judge the poll that it starts."""
+    [flow] = bound.peer.flows(1)
     with (
         bound.guest.trace.session(START, FREE, "net:napi_gro_receive_entry", "napi:napi_poll") as trace,
         bound.card.recording("TxWriteBack", "RxWriteBack", "InterruptSent", "RegisterWritten") as seen,
@@ -249,8 +250,7 @@ def test_each_completed_skb_is_freed_exactly_once(bound: Bound, evidence: Eviden
 
 
 @claim("TXC-05")
-@pytest.mark.parametrize(("count", "polls"), [(127, [0]), (128, [64, 0]), (129, [64, 0]), (256, [64, 64, 0])])
-def test_one_poll_cleans_at_most_128_packets(bound: Bound, evidence: Evidence, count: int, polls: list[int]) -> None:
+def test_one_poll_cleans_at_most_128_packets(bound: Bound, evidence: Evidence) -> None:
     """Completions withheld and then released together behind one message; 127, 128 and 129 tell the edge."""
     bound.netif.settings.set_rings(tx=512)
     bound.netif.wait_carrier()
@@ -259,6 +259,14 @@ def test_one_poll_cleans_at_most_128_packets(bound: Bound, evidence: Evidence, c
     without_time_limit(bound)
     undisturbed(bound)
     sender, vector = pinned_sender(bound), transmit_vector(bound, QUEUE)
+    for count, polls in ((127, [0]), (128, [64, 0]), (129, [64, 0]), (256, [64, 64, 0])):
+        completions_in_polls(bound, evidence, sender, vector, count, polls)
+
+
+def completions_in_polls(
+    bound: Bound, evidence: Evidence, sender: Sender, vector: int, count: int, polls: list[int]
+) -> None:
+    """Release ``count`` withheld completions behind one message, and judge the polls that clean them."""
     bound.card.withhold_completions(QUEUE)
     sender.send(count)
     bound.peer.expect(count, sender.is_mine)

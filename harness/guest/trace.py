@@ -121,6 +121,7 @@ class Tracer:
         self._cpus = cpus
         self._symbols = symbols
         self._count = 0
+        self._spare: list[tuple[str, int, str]] = []
         self._defined: set[str] | None = None
 
     @contextmanager
@@ -136,21 +137,14 @@ class Tracer:
     ) -> Iterator[Session]:
         """Record tracepoints (``napi:napi_poll``), probes and function entries until the end of the block.
 
-        ``buffer_kb`` is per CPU. At the end recording stops, everything is read into ``records``, and the instance
-        goes away. Raises TraceLostError if events were lost, UsageError for names the kernel does not know.
+        ``buffer_kb`` is per CPU. At the end recording stops and everything is read into ``records``. The instance is
+        then empty and kept for the next session of its kind, since an emulated guest takes long to make one; after
+        function tracing or triggers, and after an exception, it goes away. Raises TraceLostError if events were lost,
+        UsageError for names the kernel does not know.
         """
-        self._count += 1
-        instance = f"{ROOT}/instances/hilnic{self._count}"
         with ExitStack() as undo:
-            self._agent.call("mkdir", path=instance)
+            instance = self._instance(buffer_kb, clock)
             undo.callback(self._remove, instance)
-            self._agent.write_many(
-                [
-                    (f"{instance}/trace_clock", clock),
-                    (f"{instance}/buffer_size_kb", str(buffer_kb)),
-                    (f"{instance}/tracing_on", "0"),
-                ]
-            )
             self.define(probes)
             names = [*events, *(probe.event for probe in probes)]
             session = Session(
@@ -169,6 +163,30 @@ class Tracer:
             yield session
             session.stop()
             session.read()
+            if not (functions or triggers):
+                folders = [f"{instance}/events/{name.replace(':', '/')}" for name in names]
+                used = [f"{instance}/events/{name.replace(':', '/')}/filter" for name in filters or {}]
+                self._agent.write_many([*((f"{at}/enable", "0") for at in folders), *((at, "0") for at in used)])
+                undo.pop_all()
+                self._spare.append((instance, buffer_kb, clock))
+
+    def _instance(self, buffer_kb: int, clock: str) -> str:
+        """Return a silent, empty instance with such buffers: one that an earlier session left, or a new one."""
+        for kept in self._spare:
+            if kept[1:] == (buffer_kb, clock):
+                self._spare.remove(kept)
+                return kept[0]
+        self._count += 1
+        instance = f"{ROOT}/instances/hilnic{self._count}"
+        self._agent.call("mkdir", path=instance)
+        self._agent.write_many(
+            [
+                (f"{instance}/trace_clock", clock),
+                (f"{instance}/buffer_size_kb", str(buffer_kb)),
+                (f"{instance}/tracing_on", "0"),
+            ]
+        )
+        return instance
 
     def define(self, probes: Sequence[Probe]) -> None:
         """Define the probes that are not yet; a name stands for one definition."""

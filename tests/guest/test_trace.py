@@ -54,10 +54,25 @@ def test_functions_are_traced_by_name_and_no_others(bound: Bound) -> None:
     assert set(trace.functions()) == set(FUNCTIONS)
 
 
-def test_a_session_leaves_no_instance_behind(bound: Bound) -> None:
-    with bound.guest.trace.session("napi:napi_poll"):
-        assert bound.guest.agent.listdir("/sys/kernel/tracing/instances") != []
-    assert bound.guest.agent.listdir("/sys/kernel/tracing/instances") == []
+def test_a_session_leaves_its_instance_silent_and_empty_for_the_next(bound: Bound) -> None:
+    instances = "/sys/kernel/tracing/instances"
+    with bound.guest.trace.session("napi:napi_poll", filters={"napi:napi_poll": "work == 63"}) as trace:
+        before = bound.guest.agent.listdir(instances)
+    for name in ("tracing_on", "events/napi/napi_poll/enable"):
+        assert bound.guest.agent.read(trace.path(name)).strip() == "0"
+    assert bound.guest.agent.read(trace.path("events/napi/napi_poll/filter")).strip() == "none"
+    with bound.guest.trace.session("napi:napi_poll") as again:
+        send(bound, 1)
+    assert again.records
+    assert bound.guest.agent.listdir(instances) == before
+
+
+def test_function_tracing_leaves_no_instance_behind(bound: Bound) -> None:
+    instances = "/sys/kernel/tracing/instances"
+    before = bound.guest.agent.listdir(instances)
+    with bound.guest.trace.session(functions=FUNCTIONS):
+        send(bound, 1)
+    assert set(bound.guest.agent.listdir(instances)) <= set(before)
 
 
 def test_an_unknown_event_is_refused_by_name(bound: Bound) -> None:
