@@ -9,12 +9,13 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Self
 
-from harness.deadline import Deadline, wait_until
 from harness.errors import EnvironmentLacks, LabBroken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from harness.deadline import Deadline
 
 TAIL_BYTES = 4096
 
@@ -115,17 +116,6 @@ class Child:
         if self.running:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-
-    def wait_for_path(self, path: Path, deadline: Deadline) -> None:
-        """Wait until ``path`` exists; a dead program ends the wait at once with its last words."""
-
-        def look() -> bool:
-            if path.exists():
-                return True
-            self.must_run()
-            return False
-
-        wait_until(look, deadline, f"{path} of {self.name} appearing")
 
     def __enter__(self) -> Self:
         return self

@@ -185,11 +185,6 @@ class Rig:
             self.theirs = self._plug_theirs()
             self._undo = undo.pop_all()
 
-    @property
-    def card_pid(self) -> int:
-        """The process of our card."""
-        return self._process.child.pid
-
     def _card_process(self) -> CardProcess:
         sockets = CardSockets(*(self._sockets / name for name in ("vfio", "control", "wire", "peer")))
         options = CardOptions(mac=MACS[0], rate="unlimited", wire=self._wiring.wire(0), capture=False)
