@@ -6,17 +6,20 @@ from __future__ import annotations
 import base64
 import heapq
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import LabBroken, UsageError
+from harness.deadline import Deadline, wait_until
+from harness.errors import LabBroken, NotSeen, UsageError
 from harness.guest.ringbuffer import Decoder, EventFormat, Record, parse_comms, parse_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from harness.guest.agent import Agent
     from harness.guest.probes import Probe
     from harness.guest.symbols import Symbols
+
+T = TypeVar("T")
 
 ROOT = "/sys/kernel/tracing"
 FUNCTION = "ftrace:function"
@@ -72,6 +75,18 @@ class Session:
         fresh = [self._named(record) for record in heapq.merge(*streams, key=lambda record: record.t)]
         self.records.extend(fresh)
         return fresh
+
+    def read_until(self, fact: Callable[[], T | None], what: str, seconds: float = 10.0) -> T:
+        """Read until ``fact``, asked of what has been recorded, answers something true; return that. Raises NotSeen.
+
+        ``what`` completes the sentence "<what> must happen within N s".
+        """
+
+        def look() -> T | None:
+            self.read()
+            return fact()
+
+        return wait_until(look, Deadline.after(seconds), what, NotSeen)
 
     def _drain(self, path: str) -> bytes:
         pieces: list[bytes] = []

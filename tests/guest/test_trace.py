@@ -30,8 +30,9 @@ def test_every_standard_instrument_sees_a_frame_out(bound: Bound) -> None:
     with bound.guest.trace.session("napi:napi_poll", "net:net_dev_start_xmit", probes=wanted) as trace:
         send(bound, 1, size=300)
         bound.peer.expect(1, where=lambda frame: len(frame) == 342)
-    seen = {record.name for record in trace.records}
-    assert seen == {"napi:napi_poll", "net:net_dev_start_xmit", *(probe.event for probe in wanted)}
+        names = {"napi:napi_poll", "net:net_dev_start_xmit", *(probe.event for probe in wanted)}
+        trace.read_until(lambda: names <= {record.name for record in trace.records}, "a record of each instrument")
+    assert {record.name for record in trace.records} == names
     (xmit,) = trace.named("ig:xmit")
     assert xmit["len"] == 342
     assert xmit.cpu == 1
@@ -51,6 +52,7 @@ def test_records_are_in_order_of_time_over_all_cpus(bound: Bound) -> None:
 def test_functions_are_traced_by_name_and_no_others(bound: Bound) -> None:
     with bound.guest.trace.session(functions=FUNCTIONS) as trace:
         send(bound, 3)
+        trace.read_until(lambda: set(FUNCTIONS) <= set(trace.functions()), "a call of each function")
     assert set(trace.functions()) == set(FUNCTIONS)
 
 
@@ -63,7 +65,7 @@ def test_a_session_leaves_its_instance_silent_and_empty_for_the_next(bound: Boun
     assert bound.guest.agent.read(trace.path("events/napi/napi_poll/filter")).strip() == "none"
     with bound.guest.trace.session("napi:napi_poll") as again:
         send(bound, 1)
-    assert again.records
+        again.read_until(lambda: again.records, "a poll")
     assert bound.guest.agent.listdir(instances) == before
 
 
@@ -97,14 +99,19 @@ def test_lost_events_are_an_error(bound: Bound) -> None:
 
 def test_queue_limits_are_seen_before_and_after_each_completion(bound: Bound) -> None:
     dql = bound.guest.dql_probes()
+    total = 30 * 1042
     for queue in range(4):
         bound.netif.set_xps(queue, [queue])
     with bound.guest.trace.session(probes=dql.all) as trace:
         send(bound, 30, size=1000, cpu=1)
         bound.peer.expect(30, where=lambda frame: len(frame) == 1042)
+        trace.read_until(
+            lambda: sum(r["count"] for r in trace.named("bql:in")) >= total and trace.records[-1].name == "bql:out",
+            f"the completion of {total} bytes",
+        )
     before, after = trace.named("bql:in"), trace.named("bql:out")
     assert len(before) == len(after) > 0
-    assert sum(record["count"] for record in before) == 30 * 1042
+    assert sum(record["count"] for record in before) == total
     for entry, done in zip(before, after, strict=True):
         assert done["txq"] + dql.dql_in_queue == entry["dql"]
         assert done["nc"] == (entry["nc"] + entry["count"]) % 2**32
