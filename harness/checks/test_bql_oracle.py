@@ -119,11 +119,14 @@ def most_in_card(seen: Recording) -> dict[int, int]:
 
 @claim("BQL-05")
 def test_in_flight_exceeds_the_limit_by_no_more_than_the_last_packet(bound: Bound, evidence: Evidence) -> None:
-    """Datagrams of four sizes from 16 senders for 300 completions; at each, what is in flight is at its highest.
+    """Datagrams of four sizes from 16 senders, more than 10 Mb/s let out, for 300 completions.
+
+    At each completion what is in flight is at its highest.
 
     A limit that falls leaves more in flight than it would let in: then that is what the last packet may come on top of.
     The card never holds more than the guest counted.
     """
+    bound.card.rate(SLOW_MBPS)
     with cpu_owns_queue(bound), watching(bound) as trace, bound.card.recording(*WATCHED) as seen:
         exchange(bound, trace, LEAST_FOR_BOUND, stream=0)
     found = completions(bound, trace)
