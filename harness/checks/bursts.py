@@ -48,6 +48,33 @@ def steer_to(bound: Bound, queue: int) -> None:
     bound.netif.settings.set_indirection([queue] * TABLE)
 
 
+def scheduling(bound: Bound) -> str:
+    """Return the function by which igb's handlers schedule NAPI (napi_schedule in 6.12, napi_schedule_irqoff in 7)."""
+    return "__napi_schedule_irqoff" if bound.guest.kernel_is(">=7") else "__napi_schedule"
+
+
+def has_ticks(bound: Bound) -> bool:
+    """Say whether the watchdog raises the vectors of queues that lack nothing (igb_watchdog_task, until 6.12)."""
+    return bound.guest.kernel_is("<7")
+
+
+def without_deferral(bound: Bound) -> None:
+    """Let skbs be freed where they are done with, until the check is over.
+
+    Otherwise 7 hands an skb to the CPU that allocated it, to be freed there some time (skb_attempt_defer_free).
+    """
+    bound.guest.proc.set_sysctl("net.core.skb_defer_max", 0)
+
+
+def free_deferred(bound: Bound) -> None:
+    """Let each CPU free what others left to it: net_rx_action does (skb_defer_free_flush), for a datagram over lo."""
+    agent = bound.guest.agent
+    handle = agent.call("open_socket", kind="udp")
+    for cpu in range(bound.guest.cpus):
+        agent.call("send_numbered", handle=handle, count=1, size=1, address=["127.0.0.1", 9], cpus=[cpu])
+    agent.call("close", handle=handle)
+
+
 def without_time_limit(bound: Bound) -> None:
     """Let only packet budgets end a softirq, until the check is over (an emulated guest is slow)."""
     bound.guest.proc.set_sysctl("net.core.netdev_budget_usecs", QUIET_BUDGET_US)

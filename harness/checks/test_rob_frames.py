@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.checks.arrivals import strangers
-from harness.checks.bursts import calm, quiet, receive_vector, steer_to
+from harness.checks.bursts import calm, free_deferred, quiet, receive_vector, steer_to, without_deferral
 from harness.checks.filling import FULL, own_queue, without_ipv6
 from harness.checks.mixing import connect_mix, cpu_owns_queue, sent_packets, wait_all_idle
 from harness.checks.sending import CPU, QUEUE, pinned_sender, undisturbed
@@ -99,6 +99,7 @@ def test_every_received_frame_is_accounted_for(bound: Bound, evidence: Evidence)
         bound.card.release_interrupts(receive_vector(bound, 2))
         calm(bound)
         read = got(reading.result(25))
+        free_deferred(bound)
         calm(bound)
     followed = ends(trace.records, RECEIVED, bound.netif.name)
     packets = (bound.netif.queue_packets() - before).total
@@ -132,6 +133,7 @@ def test_every_transmitted_skb_is_accounted_for(bound: Bound, evidence: Evidence
     Segments by the guest's trace, by the card's descriptors and on the wire are as many, and each skb ends once.
     """
     without_ipv6(bound)
+    without_deferral(bound)
     with (
         cpu_owns_queue(bound),
         bound.card.recording("TxDescriptor", "TxWriteBack", "FrameEmitted") as seen,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.checks.arrivals import strangers
-from harness.checks.bursts import calm, quiet
+from harness.checks.bursts import armings, arms, calm, has_ticks, quiet
 from harness.checks.filling import own_queue, without_ipv6
 from harness.checks.mixing import connect_mix, cpu_owns_queue, wait_all_idle
 from harness.checks.sending import CPU, QUEUE, pinned_sender
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 POLLED = "napi:napi_poll"
 VECTORS = 9
+RECORDED = ("InterruptSent", "InterruptWithheld", "RegisterWritten", "CauseRaised")
 FRAMES = 300
 WINDOW_S = 0.4
 COMPLAINT = re.compile(
@@ -168,6 +169,18 @@ def complaints(bound: Bound, since: int) -> list[str]:
     return [record.text for record in bound.guest.proc.log(since) if COMPLAINT.search(record.text)]
 
 
+def poll_everywhere(bound: Bound, seen: Recording) -> None:
+    """Wait for a tick of the watchdog, or poll every vector where the driver has no ticks."""
+    if has_ticks(bound):
+        ticks = len(seen.all("CauseRaised", lambda event: event.cause == "software"))
+        seen.wait(ticks + VECTORS, Deadline.after(10), kind="CauseRaised", where=lambda e: e.cause == "software")
+        return
+    for vector in range(1, VECTORS):
+        armed = len(armings(seen, vector))
+        bound.card.fault("spurious_interrupt", vector=vector)
+        seen.wait(armed + 1, kind="RegisterWritten", where=lambda event, vector=vector: arms(event, vector))
+
+
 @claim("ROB-05")
 def test_kernel_has_nothing_to_complain_of(bound: Bound, evidence: Evidence) -> None:
     """Traffic both ways, spurious, repeated and lost messages, a late completion, a link flap; then a planted line.
@@ -178,7 +191,7 @@ def test_kernel_has_nothing_to_complain_of(bound: Bound, evidence: Evidence) -> 
     tainted = bound.guest.proc.tainted()
     without_ipv6(bound)
     faults = ("spurious_interrupt", "duplicate_interrupts", "drop_interrupts", "withhold_completions", "link")
-    with cpu_owns_queue(bound), bound.card.recording("InterruptSent", "RegisterWritten", "CauseRaised") as seen:
+    with cpu_owns_queue(bound), bound.card.recording(*RECORDED) as seen:
         vector = own_queue(bound)
         both_ways(bound)
         for name in faults[:3]:
@@ -187,14 +200,15 @@ def test_kernel_has_nothing_to_complain_of(bound: Bound, evidence: Evidence) -> 
         bound.card.withhold_completions(QUEUE)
         sender.send(10, 100)
         bound.card.release_completions(QUEUE)
+        seen.wait(1, kind="InterruptWithheld", where=lambda event: event.why == "dropped")
+        sender.send(1, 100)  # its message makes the lost one good
         wait_all_idle(bound)  # igb resets itself, and says so, when the link goes with work in a ring
         bound.card.link_down()
         bound.netif.wait_carrier(present=False)
         bound.card.link_up()
         bound.netif.wait_carrier()
         both_ways(bound)
-        ticks = len(seen.all("CauseRaised", lambda event: event.cause == "software"))
-        seen.wait(ticks + VECTORS, Deadline.after(10), kind="CauseRaised", where=lambda e: e.cause == "software")
+        poll_everywhere(bound, seen)
         wait_all_idle(bound)
         messages = len(seen.all("InterruptSent"))
     found = complaints(bound, since)

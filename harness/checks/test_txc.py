@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.bursts import arms, receive_vector, steer_to, transmit_vector, without_time_limit
+from harness.checks.bursts import (
+    arms,
+    receive_vector,
+    steer_to,
+    transmit_vector,
+    without_deferral,
+    without_time_limit,
+)
 from harness.checks.sending import (
     CPU,
     QUEUE,
@@ -77,11 +84,13 @@ def of_queue(events: Sequence[Seen], queue: int = QUEUE) -> list[Seen]:
 def test_completions_are_cleaned_in_net_rx(bound: Bound, evidence: Evidence) -> None:
     """100 packets, one by one on the wire, with the watchdog's own polls switched off: only completions can free.
 
-    Each skb that started must be consumed inside igb_poll in softirq 3; on the card's side each DD is followed by a
-    message of the transmit vector whose cause is that queue, and by an arming EIMS write.
+    Each skb that started must be consumed inside igb_poll in softirq 3, none by the CPU that allocated it; on the
+    card's side each DD is followed by a message of the transmit vector whose cause is that queue, and by an arming EIMS
+    write.
     """
     count = 100
     undisturbed(bound)
+    without_deferral(bound)
     sender, vector = pinned_sender(bound), transmit_vector(bound, QUEUE)
     with (
         bound.guest.trace.session(
@@ -217,6 +226,7 @@ def test_each_completed_skb_is_freed_exactly_once(bound: Bound, evidence: Eviden
     An skb that starts must not be outstanding, one that is freed in a poll must be, and at the end none is.
     """
     count = 2000
+    without_deferral(bound)
     bound.netif.settings.set_rings(tx=64)
     bound.netif.wait_carrier()
     bound.netif.use_pfifo()

@@ -16,6 +16,7 @@ from harness.guest.ssh import Shell
 from harness.guest.symbols import Symbols
 from harness.guest.trace import Tracer
 from harness.guest.undo import Undo
+from harness.spec.catalogue import KernelRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,10 @@ class Guest:
     def wait_agent(self, deadline: Deadline) -> None:
         """Wait until the agent answers."""
         self.kernel = str(self.agent.wait_ready(deadline)["kernel"])
+
+    def kernel_is(self, bounds: str) -> bool:
+        """Say whether the kernel's release lies within ``bounds``, such as ``>=6.12,<7``."""
+        return KernelRange(bounds).admits(self.kernel)
 
     @property
     def shell(self) -> Shell:

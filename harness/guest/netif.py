@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.deadline import Deadline, wait_until
-from harness.errors import GuestFault
+from harness.errors import GuestFault, NotSeen
 from harness.guest.ethtool import Settings
 
 if TYPE_CHECKING:
@@ -258,13 +258,14 @@ class NetIf:
         return sum(int(item.get("qlen", 0)) for item in found if item.get("kind") != "mq")
 
     def wait_statistic(self, name: str, least: int, seconds: float = 5.0) -> int:
-        """Wait until a counter of ``ethtool -S`` is at least ``least``; return it."""
+        """Wait until a counter of ``ethtool -S`` is at least ``least``; return it. Raises NotSeen."""
 
         def look() -> int | None:
             now = self.statistics()[name]
             return now if now >= least else None
 
-        return wait_until(look, Deadline.after(seconds), f"{name} of {self.name} reaching {least}") if least else 0
+        what = f"{name} of {self.name} reaching {least}"
+        return wait_until(look, Deadline.after(seconds), what, NotSeen) if least else 0
 
 
 def mask(cpus: Sequence[int]) -> str:
