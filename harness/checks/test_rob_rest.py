@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.checks.arrivals import strangers
@@ -178,7 +179,7 @@ def poll_everywhere(bound: Bound, seen: Recording) -> None:
     for vector in range(1, VECTORS):
         armed = len(armings(seen, vector))
         bound.card.fault("spurious_interrupt", vector=vector)
-        seen.wait(armed + 1, kind="RegisterWritten", where=lambda event, vector=vector: arms(event, vector))
+        seen.wait(armed + 1, kind="RegisterWritten", where=partial(arms, vector=vector))
 
 
 @claim("ROB-05")
