@@ -15,6 +15,7 @@ from harness import claims, docs, mutants, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
 from harness.errors import UsageError, WorldError
+from harness.opening import materials
 from harness.report import terminal
 from harness.report.results import ExitStatus
 from harness.spec import catalogue
@@ -254,7 +255,12 @@ def _mutants(arguments: argparse.Namespace) -> ExitStatus:
     for claim_id in table.claim_ids:
         book.get(claim_id)
     text = arguments.expression.lower()
+    release = materials(arguments.kernel).image.kernel_release
     chosen = [mutant for mutant in table.mutants if text in f"{mutant.claim_id} {mutant.function}".lower()]
+    foreign = [mutant.claim_id for mutant in chosen if not book.get(mutant.claim_id).kernels.admits(release)]
+    chosen = [mutant for mutant in chosen if mutant.claim_id not in foreign]
+    if foreign:
+        print(f"left out, since they speak of other kernels than {release}: {', '.join(foreign)}")
     if not chosen:
         raise UsageError(f"-k must match a claim or a fault of {arguments.table}, not {arguments.expression!r}")
     options = [f"--accel={arguments.accel}", f"--smp={arguments.smp}"]

@@ -25,6 +25,7 @@ MUTANTS: dict[str, str] = {
     "IRQ-16": "eics_is_ignored",
     "IRQ-17": "a_spurious_message_brings_a_frame",
     "IRQ-18": "eics_is_ignored",
+    "IRQ-24": "lost_messages_come_all_the_same",
 }
 
 
@@ -71,6 +72,18 @@ def eiam_masks_nothing(card: Card) -> None:
     """Sending a message leaves its vector unmasked."""
     irq = block(card)
     irq._faults = Overridden(irq._faults, no_auto_mask_on=True)
+
+
+def lost_messages_come_all_the_same(card: Card) -> None:
+    """A message that is told to be lost is sent."""
+    irq = block(card)
+    drops = irq._fault_drops
+
+    def never(faults: dict[int, int], vector: int) -> bool:
+        drops(faults, vector)
+        return False
+
+    irq._fault_drops = never
 
 
 def causes_of_masked_vectors_are_forgotten(card: Card) -> None:

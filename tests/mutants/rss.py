@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from device_model.igb import filters as module
 from device_model.igb.spec.receive import RETA, RSSRK
-from device_model.packet.toeplitz import hash_input
+from device_model.packet.toeplitz import RssType, hash_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from device_model.igb.filters import Filters, Steering
     from device_model.igb.nic import Igb
     from device_model.packet.parse import Parsed
-    from device_model.packet.toeplitz import RssType
     from emulator.card import Card
 
 MUTANTS = {
@@ -32,6 +31,7 @@ MUTANTS = {
     "RSS-12": "inverted_hash",
     "RSS-14": "first_table_is_kept",
     "RSS-17": "table_is_deaf_after_a_reset",
+    "RSS-19": "every_type_is_ipv4",
 }
 
 
@@ -101,6 +101,12 @@ def udp_ports_never(card: Card) -> None:
 def inverted_hash(card: Card) -> None:
     """The hash written back is the complement of the one that chose the queue."""
     _change_steering(_igb(card).receiver.filters, lambda right: right._replace(rss_hash=right.rss_hash ^ 0xFFFFFFFF))
+
+
+def every_type_is_ipv4(card: Card) -> None:
+    """Frames hashed with ports are reported as hashed without."""
+    filters = _igb(card).receiver.filters
+    _change_steering(filters, lambda right: right._replace(rss_type=RssType.IPV4) if right.rss_type else right)
 
 
 def unhashed_frames_go_through_the_table(card: Card) -> None:

@@ -22,6 +22,8 @@ MUTANTS = {
     "TXC-07": "released_packets_raise_nothing",
     "TXC-09": "tdh_reads_one_too_far",
     "TXC-11": "withheld_packets_survive_a_reset",
+    "TXC-17": "withheld_packets_survive_a_reset",
+    "TXC-18": "a_late_packet_is_not_written_back",
 }
 
 
@@ -59,12 +61,21 @@ def newest_packet_is_released_first(card: Card) -> None:
 
 def every_500th_packet_is_not_written_back(card: Card) -> None:
     """Now and then a packet leaves and its descriptor is forgotten."""
+    _forget_every(card, 500)
+
+
+def a_late_packet_is_not_written_back(card: Card) -> None:
+    """The 50th packet leaves and its descriptor is forgotten, and so is every 50th after it."""
+    _forget_every(card, 50)
+
+
+def _forget_every(card: Card, period: int) -> None:
     block = transmitter(card)
     report = block._report
     packets = iter(range(1, 1 << 32))
 
     def forgetful(n: int, slots: list[int]) -> None:
-        if next(packets) % 500:
+        if next(packets) % period:
             report(n, slots)
 
     block._report = forgetful
