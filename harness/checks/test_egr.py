@@ -6,18 +6,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from harness.checks.chains import HASHED
 from harness.checks.sending import b64, udp_socket
 from harness.claims import claim
 from harness.dissect import dissect
-from harness.guest.probes import Probe
 
 if TYPE_CHECKING:
     from harness.evidence import Evidence
     from harness.lab import Bound
-
-HASHED = Probe(
-    "f", "egr", "xmit", "igb_xmit_frame_ring", "qm=skb->queue_mapping:u16 hash=skb->hash:u32 len=skb->len:u32"
-)
 
 
 @claim("EGR-15")

@@ -17,8 +17,10 @@ import time
 from typing import Any
 
 from .files import Files
+from .messages import Messages
 from .programs import Programs
 from .sockets import Sockets
+from .verdicts import Verdicts
 from .zerocopy import ZeroCopy
 
 
@@ -58,7 +60,7 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy())
+        self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), ZeroCopy())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
