@@ -28,7 +28,8 @@ class CardOptions:
 
     ``interrupts`` is the best scheme that the card shows; ``patches`` are FILE.py:FUNCTION; ``arguments`` are more
     words for the emulator's command line. ``wire`` is a wire in its grammar, empty for the one to the link partner;
-    without ``capture`` no frame is written to wire.pcapng.
+    without ``capture`` no frame is written to wire.pcapng. Without ``posted`` a CPU of the guest that writes a register
+    waits for the card's answer.
     """
 
     kind: str = "hilnic"
@@ -40,6 +41,7 @@ class CardOptions:
     arguments: tuple[str, ...] = ()
     wire: str = ""
     capture: bool = True
+    posted: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no card can be."""

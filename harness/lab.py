@@ -90,7 +90,7 @@ class Plugged:
         else:
             self.process.wait_ready()
             self.control = self._undo.enter_context(Card(self._sockets.control))
-            vm.plug(vfio_user_card(self._sockets.vfio_user, SLOT, CARD))
+            vm.plug(vfio_user_card(self._sockets.vfio_user, SLOT, CARD, posted=self.options.posted))
 
     def unplug(self) -> None:
         """Take the card out of the running guest, then end it."""

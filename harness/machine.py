@@ -100,9 +100,14 @@ def at(path: Path) -> dict[str, Any]:
     return {"filename": str(path), "offset": 0}
 
 
-def vfio_user_card(socket: Path, slot: str, ident: str = "card") -> dict[str, Any]:
-    """Return the device_add arguments of a card that an emulator serves at ``socket``."""
-    return {"driver": "vfio-user-pci", "id": ident, "bus": slot, "socket": {"type": "unix", "path": str(socket)}}
+def vfio_user_card(socket: Path, slot: str, ident: str = "card", *, posted: bool = True) -> dict[str, Any]:
+    """Return the device_add arguments of a card that an emulator serves at ``socket``.
+
+    Unless writes are ``posted``, a CPU that writes a register waits until the card has answered.
+    """
+    address = {"type": "unix", "path": str(socket)}
+    waits = {} if posted else {"x-no-posted-writes": True}
+    return {"driver": "vfio-user-pci", "id": ident, "bus": slot, "socket": address, **waits}
 
 
 def qemu_igb(netdev: str, slot: str, mac: str, ident: str = "card") -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from harness.guest.dql_probes import DqlProbes
+    from harness.guest.probes import Probe
     from harness.guest.trace import Session
     from harness.lab import Bound
 
@@ -79,10 +80,11 @@ class Completion:
 
 
 @contextmanager
-def watching(bound: Bound, *events: str, buffer_kb: int = 8192) -> Iterator[Session]:
-    """Record every completion, and ``events``."""
-    probes = bound.guest.dql_probes()
-    with bound.guest.trace.session(*events, probes=(probes.entry, probes.done), buffer_kb=buffer_kb) as session:
+def watching(bound: Bound, *events: str, probes: Sequence[Probe] = (), buffer_kb: int = 8192) -> Iterator[Session]:
+    """Record every completion, ``events`` and ``probes``."""
+    dql = bound.guest.dql_probes()
+    wanted = (dql.entry, dql.done, *probes)
+    with bound.guest.trace.session(*events, probes=wanted, buffer_kb=buffer_kb) as session:
         yield session
 
 

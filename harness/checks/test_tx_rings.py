@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.checks.bursts import arms, transmit_vector
+from harness.checks.generating import generator
 from harness.checks.sending import (
     QUEUE,
     fetched,
@@ -87,31 +88,15 @@ def test_burst_of_pktgen_rings_the_doorbell_once(bound: Bound, evidence: Evidenc
     """Only what the driver is told of more to come differs; 200 packets, so that the ring never fills."""
     count = 200
     without_bql(bound)
-    agent = bound.guest.agent
-    bound.netif.tool("modprobe", "pktgen")
-    bound.guest.undo.remember("pktgen", lambda: bound.netif.tool("modprobe", "-r", "pktgen"))
-    options: tuple[str, ...] = (
-        f"count {count}",
-        "clone_skb 0",
-        f"burst {burst}",
-        "pkt_size 60",
-        "delay 0",
-        "dst 198.18.0.2",
-    )
-    options += (f"queue_map_min {QUEUE}", f"queue_map_max {QUEUE}", f"dst_mac {bound.peer.station.mac.hex(':')}")
-    agent.write("/proc/net/pktgen/kpktgend_3", f"add_device {bound.netif.name}\n")
-    for option in options:
-        agent.write(f"/proc/net/pktgen/{bound.netif.name}", f"{option}\n")
+    pktgen = generator(bound, count=count, size=60, burst=burst)
     before = bound.card.register("TDT", QUEUE)
     with bound.card.recording("RegisterWritten", "FrameEmitted") as seen:
-        agent.start("write", path="/proc/net/pktgen/pgctrl", text="start\n").result(20)
+        running = pktgen.start()
         seen.wait(count, kind="FrameEmitted", where=lambda event: event.queue == QUEUE)
-    said = agent.read(f"/proc/net/pktgen/{bound.netif.name}")
+        said = pktgen.wait_done(running)
     moved = list(steps(before, tails(seen, QUEUE), RING))
-    evidence.note(
-        guest={"pktgen": said.splitlines()[-2:]}, device={"tail writes": len(moved), "steps": sorted(set(moved))}
-    )
-    assert f"pkts-sofar: {count} " in said
+    evidence.note(guest={"pktgen has sent": said}, device={"tail writes": len(moved), "steps": sorted(set(moved))})
+    assert said == count
     assert moved == [burst] * (count // burst)
 
 

@@ -23,9 +23,16 @@ MUTANTS = {
     "BQL-13": "a_message_for_each_packet",
     "BQL-14": "last_segment_is_not_sent",
     "BQL-15": "reset_ends_withholding",
+    "BQL-16": "withheld_packets_are_reported_by_themselves",
+    "BQL-17": "one_more_is_reported",
+    "BQL-18": "one_withheld_queue_withholds_all",
+    "BQL-19": "releases_come_late",
+    "BQL-20": "one_more_is_reported",
+    "BQL-21": "packets_wait_behind_their_report",
 }
 
 PAUSE_NS = 20_000_000
+LATE_NS = 300_000_000
 
 
 def transmitter(card: Card) -> Any:
@@ -77,6 +84,19 @@ def withheld_packets_are_reported_by_themselves(card: Card) -> None:
             card.clock.call_at(card.clock.now_ns() + PAUSE_NS, lambda: block.release(packet.queue, 1))
 
     block._depart = spoilt
+
+
+def releases_come_late(card: Card) -> None:
+    """What is released from withholding is reported 300 ms later."""
+    block = transmitter(card)
+    release = block.release
+
+    def spoilt(n: int, count: int | None) -> int:
+        held = len(block.queues[n].withheld)
+        card.clock.call_at(card.clock.now_ns() + LATE_NS, lambda: release(n, count))
+        return held if count is None else min(count, held)
+
+    block.release = spoilt
 
 
 def the_newest_is_kept_back(card: Card) -> None:
@@ -161,3 +181,43 @@ def reset_ends_withholding(card: Card) -> None:
         card.nic.faults.withheld_queues.clear()  # type: ignore[attr-defined]
 
     block.reset = spoilt
+
+
+class All:
+    """A set that holds every queue as soon as it holds one."""
+
+    def __init__(self, queues: set[int]) -> None:
+        self._queues = queues
+
+    def __contains__(self, _queue: int) -> bool:
+        return bool(self._queues)
+
+
+def one_withheld_queue_withholds_all(card: Card) -> None:
+    """Where the completions of one queue are withheld, those of all are."""
+    block = transmitter(card)
+    depart = block._depart
+
+    def spoilt(packet: Any) -> None:
+        faults: Any = card.nic.faults
+        withheld = faults.withheld_queues
+        faults.withheld_queues = All(withheld)
+        depart(packet)
+        faults.withheld_queues = withheld
+
+    block._depart = spoilt
+
+
+def packets_wait_behind_their_report(card: Card) -> None:
+    """The card takes and reports packets at once, and lets them wait for the slow link in a store of its own."""
+    block = transmitter(card)
+    emit, free_ns = block._emit, [0]
+
+    def late(frame: bytes) -> None:
+        rate = block.rate_mbps
+        now = card.clock.now_ns()
+        free_ns[0] = max(free_ns[0], now) + (len(frame) * 8000 // rate if rate else 0)
+        card.clock.call_at(free_ns[0], lambda: emit(frame))
+
+    block._emit = late
+    block._rate_bps = lambda: 0

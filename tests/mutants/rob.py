@@ -18,10 +18,17 @@ MUTANTS = {
     "ROB-05": "every_twentieth_report_is_lost",
     "ROB-06": "writes_on_after_a_reset",
     "ROB-07": "hash_depends_on_the_time",
+    "ROB-08": "interrupts_after_a_reset",
+    "ROB-09": "every_tenth_message_is_lost",
+    "ROB-10": "storm_wears_the_vector_out",
+    "ROB-11": "every_hundredth_frame_is_damaged",
+    "ROB-12": "received_frames_vanish",
+    "ROB-13": "every_fortieth_packet_is_not_sent",
 }
 
 FIDGET_NS = 100_000_000
 LATER_NS = 1_000_000
+WORN_OUT = 10_000
 
 
 def nic(card: Card) -> Any:
@@ -122,6 +129,62 @@ def writes_on_after_a_reset(card: Card) -> None:
             card.clock.call_at(card.clock.now_ns() + LATER_NS, late)
 
     block._write_back, block.reset = spoilt, spoilt_reset
+
+
+def interrupts_after_a_reset(card: Card) -> None:
+    """A millisecond after a reset a message is sent."""
+    block = nic(card).transmitter
+    reset = block.reset
+
+    def spoilt() -> None:
+        reset()
+        card.clock.call_at(card.clock.now_ns() + LATER_NS, lambda: nic(card).send_spurious(3))
+
+    block.reset = spoilt
+
+
+def every_tenth_message_is_lost(card: Card) -> None:
+    """Every tenth message is not sent, and its vector stays masked."""
+    block = nic(card).interrupts
+    send, counted = block._send, [0]
+
+    def spoilt(vector: int, why: str) -> None:
+        counted[0] += 1
+        if counted[0] % 10:
+            send(vector, why)
+
+    block._send = spoilt
+
+
+def storm_wears_the_vector_out(card: Card) -> None:
+    """After ten thousand messages a vector sends none any more."""
+    block = nic(card).interrupts
+    send, counted = block._port.send, dict[int, int]()
+
+    def spoilt(vector: int) -> None:
+        counted[vector] = counted.get(vector, 0) + 1
+        if counted[vector] < WORN_OUT:
+            send(vector)
+
+    block._port.send = spoilt
+
+
+def every_hundredth_frame_is_damaged(card: Card) -> None:
+    """One bit of the payload of every hundredth frame is wrong on the wire, and a checksum does not tell."""
+    block = nic(card).transmitter
+    emit, counted = block._emit, [0]
+
+    def spoilt(frame: bytes) -> None:
+        counted[0] += 1
+        damaged = frame[:50] + bytes((frame[50] ^ 1,)) + frame[51:]
+        emit(frame if counted[0] % 100 else damaged)
+
+    block._emit = spoilt
+
+
+def received_frames_vanish(card: Card) -> None:
+    """No frame that comes from the wire is taken."""
+    nic(card).receiver.arrive = lambda *_arguments, **_how: None
 
 
 def hash_depends_on_the_time(card: Card) -> None:

@@ -32,6 +32,7 @@ MUTANTS = {
     "TX-11": "large_datagrams_are_fragmented",
     "TX-12": "checksum_of_zero_is_sent_as_zero",
     "TX-14": "tags_are_not_inserted",
+    "TX-18": "first_packet_is_completed_although_withheld",
     "TX-19": "short_frames_stay_short",
     "TX-21": "payload_is_read_after_dd",
 }

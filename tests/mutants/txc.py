@@ -24,7 +24,14 @@ MUTANTS = {
     "TXC-11": "withheld_packets_survive_a_reset",
     "TXC-17": "withheld_packets_survive_a_reset",
     "TXC-18": "a_late_packet_is_not_written_back",
+    "TXC-12": "withheld_packets_survive_a_reset",
+    "TXC-14": "losing_the_link_reports_what_was_withheld",
+    "TXC-15": "reports_come_late",
+    "TXC-16": "interrupts_are_not_moderated",
 }
+
+
+LATE_NS = 10_000_000
 
 
 def transmitter(card: Card) -> Any:
@@ -145,3 +152,37 @@ def withheld_packets_survive_a_reset(card: Card) -> None:
     """Neither CTRL.RST nor TCTL.EN = 0 drops the packets that wait for their write-back."""
     for queue in transmitter(card).queues:
         queue.withheld = Lasting()
+
+
+def losing_the_link_reports_what_was_withheld(card: Card) -> None:
+    """When the cable is pulled, everything that was withheld is reported."""
+    link: Any = card.nic.link  # type: ignore[attr-defined]
+    block, connect = transmitter(card), link.connect
+
+    def spoilt(partner: Any) -> None:
+        connect(partner)
+        if partner is None:
+            for queue in range(len(block.queues)):
+                block.release(queue, None)
+
+    link.connect = spoilt
+
+
+def reports_come_late(card: Card) -> None:
+    """A packet that has left is reported ten milliseconds later."""
+    block = transmitter(card)
+    report = block._report
+
+    def late(n: int, slots: list[int]) -> None:
+        def now() -> None:
+            report(n, slots)
+            block._raise()
+
+        card.clock.call_at(card.clock.now_ns() + LATE_NS, now)
+
+    block._report = late
+
+
+def interrupts_are_not_moderated(card: Card) -> None:
+    """EITR keeps its values and does nothing."""
+    card.nic.interrupts._throttled = lambda _vector: False  # type: ignore[attr-defined]
