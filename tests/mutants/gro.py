@@ -56,14 +56,14 @@ def hash_changes_within_a_flow(card: Card) -> None:
 
 def low_bits_of_the_hash_are_others(card: Card) -> None:
     """The hash in the descriptor is shifted by three bits; its queue is right."""
-    filters = _receiver(card).filters
-    steer = filters.steer
+    receiver = _receiver(card)
+    steer = receiver._steer
 
     def shifted(parsed: Parsed) -> Steering:
         right = steer(parsed)
         return right._replace(rss_hash=right.rss_hash >> 3)
 
-    filters.steer = shifted  # type: ignore[method-assign]
+    receiver._steer = shifted  # type: ignore[method-assign]
 
 
 def third_and_fourth_are_swapped(card: Card) -> None:
