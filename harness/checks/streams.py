@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PORT, SOURCE_PORT = 5301, 41000
 FIRST_SEQUENCE = 0x1357_9BDF
+READ_S = 2 * PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Connection:
 
     def start(self, size: int) -> Pending:
         """Begin to read ``size`` bytes in the guest."""
-        return self.bound.guest.agent.start("receive_stream", handle=self.handle, size=size, seconds=PATIENCE_S)
+        return self.bound.guest.agent.start("receive_stream", handle=self.handle, size=size, seconds=READ_S)
 
 
 def connect(bound: Bound, port: int = PORT) -> Connection:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness import frames
 from harness.checks.arrivals import poll_on
-from harness.checks.bursts import PATIENCE_S
 from harness.checks.merging import HELD, MERGED, NORMAL, QUEUE, Merging, merging, skb_length
-from harness.checks.streams import connect, crc_of, told
+from harness.checks.streams import READ_S, connect, crc_of, told
 from harness.claims import claim
 from harness.dissect import dissect
 from harness.frames import Checksum
@@ -47,7 +46,7 @@ def test_a_gap_or_a_swap_ends_the_merge(bound: Bound, evidence: Evidence) -> Non
         arrived = places(seen, sent[0].begin)
         straight = connection.train(*[SIZE] * 4, at=4 * SIZE)
         whole = ring.poll(straight)
-    answer = told(reading.result(PATIENCE_S + 5))
+    answer = told(reading.result(READ_S + 5))
     evidence.note(what="0, 1, 3, 2", guest={**split.told(), **answer}, device={"places": arrived})
     evidence.note(what="0, 1, 2, 3", guest=whole.told(), device=whole.messages)
     assert split.returns == [HELD, MERGED, HELD, HELD]
@@ -78,7 +77,7 @@ def test_only_segments_whose_checksum_is_known_good_are_merged(bound: Bound, evi
             assert found.lengths == [skb_length(sent)]
             assert sums == (0 if verdict is None else 4)
         judge_bad(bound, ring, connection.train(*[SIZE] * 3, at=8 * SIZE), evidence)
-    answer = told(reading.result(PATIENCE_S + 5))
+    answer = told(reading.result(READ_S + 5))
     evidence.note(what="the stream", guest=answer, device="11 segments")
     assert answer == crc_of(11 * SIZE)
 
@@ -124,7 +123,7 @@ def test_driver_stack_and_tcp_count_in_their_own_units(bound: Bound, evidence: E
             assert len(found.lengths) == skbs
             assert growth == {"rx_queue_packets": 64, "softnet": skbs, "TcpInSegs": skbs, "IpExtInNoECTPkts": 64}
             assert (len(found.written), found.messages) == (64, 1)
-    assert told(reading.result(PATIENCE_S + 5)) == crc_of(128 * SIZE)
+    assert told(reading.result(READ_S + 5)) == crc_of(128 * SIZE)
 
 
 def counted(bound: Bound) -> dict[str, int]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.checks.arrivals import ENTRY, deliver, poll_on
-from harness.checks.bursts import PATIENCE_S, burst, calm, quiet, steer_to, unanswered
+from harness.checks.arrivals import ENTRY, deliver
+from harness.checks.bursts import PATIENCE_S, burst, calm, place, quiet, receive_vector, steer_to, unanswered
 from harness.checks.drops import FREED, drop_reason, freed_for
 from harness.checks.ingress_filter import dropped_by_filter, dropping
 from harness.checks.sinks import got, sink, summaries
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.evidence import Evidence
     from harness.lab import Bound
 
-QUEUE, CPU, READER_CPU = 2, 1, 3
+QUEUE, CPU, OTHER_CPU, READER_CPU = 2, 1, 2, 3
 COUNT = 30
 IP = "ip_rcv_core"
 POLL = "napi:napi_poll"
@@ -81,10 +81,14 @@ def hooked(bound: Bound) -> Iterator[None]:
 
 @claim("ING-18")
 def test_netfilter_runs_in_the_receive_softirq(bound: Bound, evidence: Evidence) -> None:
-    """30 datagrams for a process on another CPU; then with threaded NAPI, which takes the hooks to its thread."""
+    """30 datagrams for a process on another CPU; then with threaded NAPI, which takes the hooks to its thread.
+
+    The queue beside has its interrupt on a third CPU, so that the hooks' CPU tells the queue.
+    """
     steer_to(bound, QUEUE)
-    poll_on(bound, QUEUE, CPU)
     quiet(bound)
+    for queue, cpu in ((QUEUE, CPU), (QUEUE + 1, OTHER_CPU)):
+        place(bound, f"{bound.netif.name}-rx-{queue}", receive_vector(bound, queue), cpu)
     target = sink(bound)
     agent = bound.guest.agent
     with hooked(bound):
