@@ -11,6 +11,7 @@ from device_model.igb.spec.general import CTRL
 from device_model.igb.spec.receive import RCTL
 from harness import frames
 from harness.checks.arrivals import ENTRY, ETHERNET_HEADER, deliver, strangers, told
+from harness.checks.bursts import calm
 from harness.checks.vlans import add_vlan
 from harness.claims import claim
 from harness.traffic import frame, numbered
@@ -27,6 +28,7 @@ EXPERIMENTAL = 0x88B5
 """EtherType for local experiments (IEEE 802): nobody handles it."""
 
 JOINED, UNJOINED = frames.mac("01:00:5e:41:02:03"), frames.mac("01:00:5e:7e:71:17")
+UNTAG = "skb_vlan_untag"
 FOREIGN = frames.mac("52:54:00:aa:bb:cc")
 
 
@@ -87,6 +89,43 @@ def test_tag_is_stripped_and_frame_lands_on_its_vlan_device(bound: Bound, eviden
     assert counted == {0x123: 3, 0x301: 2, 4094: 1}
     assert skbs == wanted
     assert written == wanted
+
+
+@claim("ING-14")
+def test_without_the_offload_the_stack_takes_the_tag_off(bound: Bound, evidence: Evidence) -> None:
+    """Nine frames with a priority, first with the offload and then without: the VLAN device counts the same."""
+    device = add_vlan(bound, 0x123)
+    [flow] = strangers(bound, 1, protocol="udp")
+    sent = [told(replace(flow, number=n, vlans=(5 << 13 | 0x123,))) for n in range(9)]
+    counts = []
+    for offload in (True, False):
+        if not offload:
+            bound.netif.settings.set_features(rxvlan=False)
+        before = [device.counter(name) for name in ("rx_packets", "rx_bytes")]
+        with (
+            bound.guest.trace.session(ENTRY, functions=[UNTAG]) as trace,
+            bound.card.recording("RxWriteBack") as seen,
+        ):
+            deliver(bound, sent)
+            calm(bound)
+        now = [device.counter(name) for name in ("rx_packets", "rx_bytes")]
+        counts.append([after - then for after, then in zip(now, before, strict=True)])
+        untagged = len([record for record in trace.records if record.fields.get("function") == UNTAG])
+        skbs = [(r["len"] + ETHERNET_HEADER, r["vlan_tagged"]) for r in trace.records if r.name == ENTRY]
+        slots = [RxWriteback.decode(event.raw) for event in seen.all("RxWriteBack")]
+        written = [(slot["length"], slot["vp"]) for slot in slots]
+        vme = bool(bound.card.register("CTRL") & CTRL.vme.mask)
+        evidence.note(
+            what=f"rxvlan {'on' if offload else 'off'}",
+            guest={"skb_vlan_untag": untagged, "skbs": skbs, "VLAN device": counts[-1]},
+            device={"VME": vme, "written": written},
+        )
+        assert vme is offload
+        assert untagged == (0 if offload else len(sent))
+        assert written == [(len(data) - TAG * offload, int(offload)) for data in sent]
+        assert skbs == written
+    assert counts[0] == counts[1]
+    assert counts[1][0] == len(sent)
 
 
 @claim("ING-15")

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from device_model.igb import receive as receive_module
 from device_model.igb.rx_status import write_back_status
 from device_model.igb.spec.descriptors import RxWriteback
+from device_model.igb.spec.general import CTRL
 from device_model.packet import vlan
 from device_model.ring import SLOT, Ring
 
 if TYPE_CHECKING:
+    from device_model.igb.filters import Steering
     from device_model.igb.nic import Igb
+    from device_model.packet.parse import Parsed
     from device_model.ports import Clock, HostMemory
     from emulator.card import Card
 
@@ -29,13 +32,20 @@ MUTANTS = {
     "ING-08": "errors_are_not_told",
     "ING-09": "every_50th_frame_twice",
     "ING-10": "every_16th_frame_twice",
+    "ING-11": "every_16th_frame_twice",
+    "ING-12": "every_16th_frame_twice",
     "ING-13": "tag_bytes_exchanged",
+    "ING-14": "tag_is_stripped_whatever_vme_says",
     "ING-15": "every_vlan_passes",
     "ING-16": "every_address_passes",
+    "ING-17": "every_16th_frame_twice",
+    "ING-18": "long_frames_land_on_the_next_queue",
     "ING-19": "every_checksum_is_good",
     "ING-20": "slot_at_the_tail_is_written",
+    "ING-21": "every_16th_frame_twice",
 }
 LATE_NS = 20_000_000
+QUEUES, LONG = 4, 100
 
 
 class LatePayload:
@@ -156,6 +166,38 @@ def tag_bytes_exchanged(_card: Card) -> None:
         return rest, int.from_bytes(tag.to_bytes(2, "big"), "little")
 
     vars(vlan)["strip"] = swapped
+
+
+def tag_is_stripped_whatever_vme_says(card: Card) -> None:
+    """The tag never stays in memory, and the descriptor tells it."""
+    receiver = _igb(card).receiver
+    store = receiver._store
+
+    def stripping(*frame: Any, **how: Any) -> None:
+        regs = receiver._regs
+        before = regs.peek(CTRL)
+        regs.poke(CTRL, before | CTRL.vme.mask)
+        store(*frame, **how)
+        regs.poke(CTRL, before)
+
+    receiver._store = stripping  # type: ignore[method-assign]
+
+
+def long_frames_land_on_the_next_queue(card: Card) -> None:
+    """A datagram over 100 bytes goes to the queue behind the one that the table names."""
+    receiver = _igb(card).receiver
+    arrive, steer, length = receiver.arrive, receiver._steer, [0]
+
+    def measured(frame: bytes, **how: Any) -> None:
+        length[0] = len(frame)
+        arrive(frame, **how)
+
+    def beside(parsed: Parsed) -> Steering:
+        right = steer(parsed)
+        return right._replace(queue=(right.queue + 1) % QUEUES) if length[0] > LONG else right
+
+    receiver.arrive = measured  # type: ignore[method-assign]
+    receiver._steer = beside  # type: ignore[method-assign]
 
 
 def _forgive(card: Card, reason: str) -> None:

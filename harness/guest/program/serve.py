@@ -21,6 +21,7 @@ from .messages import Messages
 from .programs import Programs
 from .sockets import Sockets
 from .verdicts import Verdicts
+from .xdp import Xdp
 from .zerocopy import ZeroCopy
 
 
@@ -61,6 +62,7 @@ class Agent:
         self._programs = Programs()
         self._sockets = Sockets()
         self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), ZeroCopy())
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Xdp())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""

@@ -23,6 +23,7 @@ SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 SO_INCOMING_NAPI_ID = 56
 LARGEST_FRAME = 65536 + 256
+CONTROL_ROOM = 256
 RAMP = bytes(range(256))
 
 
@@ -221,6 +222,19 @@ class Sockets:
         if stop:
             self._stops.pop(stop, None)
         return {"got": got, "why": why}
+
+    def receive_messages(self, handle: int, count: int, seconds: float) -> list[tuple[int, int, list[Any]]]:
+        """Receive up to ``count`` datagrams until time is up.
+
+        For each the answer holds length, CRC-32 and its control messages as (level, type, data in base64).
+        """
+        made = self._sockets[handle]
+        end = time.monotonic() + seconds
+        got: list[tuple[int, int, list[Any]]] = []
+        while len(got) < count and select.select([made], [], [], max(0.0, end - time.monotonic()))[0]:
+            data, control, _, _ = made.recvmsg(LARGEST_FRAME, CONTROL_ROOM)
+            got.append((len(data), zlib.crc32(data), [(level, kind, b64(body)) for level, kind, body in control]))
+        return got
 
     def send_stream(self, handle: int, size: int, seed: int, chunk: int = 65536, shut: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         """Send ``size`` bytes of the repeating pattern of ``seed`` over TCP; the answer holds their CRC-32."""
