@@ -32,6 +32,9 @@ SEGMENTED = Probe("f", "off", "gso", "__skb_gso_segment")
 
 STREAM, SEED = 60_000, 0x35
 STREAM_S = 30.0
+HEADERS_MOST = 160
+"""No frame without payload is longer, tunnel included."""
+
 ABORT = base64.b64encode(struct.pack("ii", 1, 0)).decode()
 
 
@@ -81,6 +84,7 @@ def send_stream(
         came = Deadline.after(PATIENCE_S)
         wait_until(lambda: covered(bound, port, inside) >= STREAM, came, f"{STREAM} bytes for port {port}", NotSeen)
         agent.call("close", handle=handle)
+        bound.peer.expect(1, lambda frame: is_reset(inside(frame), port))
     taken = [one for queue in range(bound.netif.queue_count[1]) for one in packets(fetched(seen, queue))]
     arrived = [arrival.frame for arrival in bound.peer.arrivals]
     return Stream(
@@ -93,14 +97,16 @@ def send_stream(
     )
 
 
-HEADERS_MOST = 160
-"""No frame without payload is longer, tunnel included."""
-
-
 def is_data(frame: bytes, port: int) -> bool:
     """Say whether a frame carries payload to TCP ``port``."""
     packet = dissect(frame)
     return packet.protocol == frames.TCP and packet.destination_port == port and bool(packet.payload)
+
+
+def is_reset(frame: bytes, port: int) -> bool:
+    """Say whether a frame ends the connection to TCP ``port``: nothing of it comes after that."""
+    packet = dissect(frame)
+    return packet.protocol == frames.TCP and packet.destination_port == port and bool(packet.tcp_flags & frames.RST)
 
 
 def received(bound: Bound, port: int, inside: Callable[[bytes], bytes]) -> bytes:

