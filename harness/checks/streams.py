@@ -1,79 +1,127 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A TCP connection whose far end is the check itself: each segment to the guest is written by hand."""
+"""A TCP stream of the guest, seen everywhere: skbs above and below the qdisc, descriptors, frames, bytes."""
 
 from __future__ import annotations
 
 import base64
 import socket
 import struct
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness import frames
-from harness.checks.bursts import PATIENCE_S
-from harness.checks.merging import Segment, stream, train
+from harness.answers_tcp import answer_tcp
+from harness.checks.sending import CPU, PATIENCE_S, QUEUE, fetched, packets
+from harness.deadline import Deadline, wait_until
 from harness.dissect import dissect
-from harness.lab import GUEST_IPV4
-from harness.traffic import Flow, frame
+from harness.errors import NotSeen
+from harness.guest.probes import Probe
+from harness.guest.program.sockets import pattern
 
 if TYPE_CHECKING:
-    from harness.guest.agent import Pending
-    from harness.lab import Bound
+    from collections.abc import Callable
 
-PORT, SOURCE_PORT = 5301, 41000
-FIRST_SEQUENCE = 0x1357_9BDF
-READ_S = 2 * PATIENCE_S
+    from harness.checks.sending import Packet
+    from harness.guest.ringbuffer import Record
+    from harness.lab import Bound
+    from harness.traffic import Station
+
+QUEUED, STARTED = "net:net_dev_queue", "net:net_dev_start_xmit"
+SEGMENTED = Probe("f", "off", "gso", "__skb_gso_segment")
+"""The stack segments for itself."""
+
+STREAM, SEED = 60_000, 0x35
+STREAM_S = 30.0
+HEADERS_MOST = 160
+"""No frame without payload is longer, tunnel included."""
+
+ABORT = base64.b64encode(struct.pack("ii", 1, 0)).decode()
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """An open connection of the guest, and the flow towards it; ``acknowledged`` is what its segments acknowledge."""
+class Stream:
+    """One connection: its skbs with payload at both places, how often software cut one, its packets and frames.
 
-    bound: Bound
-    handle: int
-    flow: Flow
-    acknowledged: int
+    ``whole`` says whether the partner got the very bytes that were sent.
+    """
 
-    def train(self, *sizes: int, at: int = 0) -> list[Segment]:
-        """Return consecutive segments of the connection with the bytes from place ``at`` of the stream on."""
-        tcp = {"acknowledgement": self.acknowledged}
-        return train(self.flow, *sizes, at=at, tcp=tcp, begin=FIRST_SEQUENCE + 1)
-
-    def start(self, size: int) -> Pending:
-        """Begin to read ``size`` bytes in the guest."""
-        return self.bound.guest.agent.start("receive_stream", handle=self.handle, size=size, seconds=READ_S)
+    queued: list[Record]
+    started: list[Record]
+    cut: int
+    packets: list[Packet]
+    frames: list[bytes]
+    whole: bool
 
 
-def connect(bound: Bound, port: int = PORT) -> Connection:
-    """Open a connection to the guest. Closing it resets it, so that nothing is sent again after the check."""
-    agent, guest = bound.guest.agent, bound.peer.guest
-    assert guest is not None
-    listener = agent.call("open_socket", kind="tcp")
-    abort = base64.b64encode(struct.pack("ii", 1, 0)).decode()
-    agent.call("setsockopt", handle=listener, level=socket.SOL_SOCKET, option=socket.SO_LINGER, value=abort)
-    agent.call("bind", handle=listener, address=[GUEST_IPV4, port])
-    agent.call("listen", handle=listener)
-    accepting = agent.start("accept", handle=listener, seconds=PATIENCE_S)
-    flow = Flow(bound.peer.station, guest, 4, "tcp", SOURCE_PORT, port)
-
-    def accepts(data: bytes) -> bool:
-        packet = dissect(data)
-        return (packet.source_port, packet.tcp_flags) == (port, frames.SYN | frames.ACK)
-
-    bound.peer.send(frame(flow, b"", sequence=FIRST_SEQUENCE, flags=frames.SYN))
-    [answer] = bound.peer.expect(1, accepts)
-    acknowledged = dissect(answer).tcp_sequence + 1 & 0xFFFF_FFFF
-    bound.peer.send(Segment(flow, 0, 0, 0, {"acknowledgement": acknowledged}, begin=FIRST_SEQUENCE + 1).frame)
-    handle, _ = accepting.result(PATIENCE_S + 5)
-    return Connection(bound, handle, flow, acknowledged)
+def abort_at_close(bound: Bound, handle: int) -> None:
+    """Let closing the socket end its connection at once, so that nothing of it disturbs a later check."""
+    bound.guest.agent.call("setsockopt", handle=handle, level=socket.SOL_SOCKET, option=socket.SO_LINGER, value=ABORT)
 
 
-def crc_of(size: int) -> dict[str, Any]:
-    """Return what the guest must say of the first ``size`` bytes of the stream."""
-    return {"got": size, "crc": zlib.crc32(stream(0, size)), "why": "size"}
+def send_stream(
+    bound: Bound,
+    to: str,
+    port: int,
+    answerer: Callable[[bytes, Station], bytes | None] = answer_tcp,
+    inside: Callable[[bytes], bytes] = lambda frame: frame,
+) -> Stream:
+    """Send 60 000 bytes over a new connection to ``port`` at ``to``, which ``answerer`` plays.
+
+    ``inside`` takes a frame off the wire and gives the frame whose TCP counts: in a tunnel they differ.
+    """
+    agent, name = bound.guest.agent, bound.netif.name
+    bound.netif.set_xps(QUEUE, [CPU])
+    only = dict.fromkeys((QUEUED, STARTED), f'name == "{name}" && len > {HEADERS_MOST}')
+    with (
+        bound.peer.answering(answerer),
+        bound.guest.trace.session(QUEUED, STARTED, probes=[SEGMENTED], filters=only) as trace,
+        bound.card.recording("TxDescriptor") as seen,
+    ):
+        handle = agent.call("open_socket", kind="tcp", family=10 if ":" in to else 2)
+        abort_at_close(bound, handle)
+        agent.call("connect", cpus=[CPU], handle=handle, address=[to, port])
+        agent.call("send_stream", cpus=[CPU], within_s=STREAM_S, handle=handle, size=STREAM, seed=SEED)
+        came = Deadline.after(PATIENCE_S)
+        wait_until(lambda: covered(bound, port, inside) >= STREAM, came, f"{STREAM} bytes for port {port}", NotSeen)
+        agent.call("close", handle=handle)
+        bound.peer.expect(1, lambda frame: is_reset(inside(frame), port))
+    taken = [one for queue in range(bound.netif.queue_count[1]) for one in packets(fetched(seen, queue))]
+    arrived = [arrival.frame for arrival in bound.peer.arrivals]
+    return Stream(
+        [record for record in trace.records if record.name == QUEUED],
+        [record for record in trace.records if record.name == STARTED],
+        len(trace.named(SEGMENTED.event)),
+        [packet for packet in taken if packet.length > HEADERS_MOST],
+        [frame for frame in arrived if is_data(inside(frame), port)],
+        received(bound, port, inside) == pattern(SEED, 0, STREAM),
+    )
 
 
-def told(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what the guest said of a stream that it read: how much, its CRC-32, and why it ended."""
-    return {name: answer[name] for name in ("got", "crc", "why")}
+def is_data(frame: bytes, port: int) -> bool:
+    """Say whether a frame carries payload to TCP ``port``."""
+    packet = dissect(frame)
+    return packet.protocol == frames.TCP and packet.destination_port == port and bool(packet.payload)
+
+
+def is_reset(frame: bytes, port: int) -> bool:
+    """Say whether a frame ends the connection to TCP ``port``: nothing of it comes after that."""
+    packet = dissect(frame)
+    return packet.protocol == frames.TCP and packet.destination_port == port and bool(packet.tcp_flags & frames.RST)
+
+
+def received(bound: Bound, port: int, inside: Callable[[bytes], bytes]) -> bytes:
+    """Return the stream that came to ``port``, put together by sequence number, as far as it has no gap."""
+    segments = [dissect(inside(arrival.frame)) for arrival in bound.peer.arrivals]
+    segments = [one for one in segments if one.protocol == frames.TCP and one.destination_port == port]
+    starts = [one.tcp_sequence + 1 for one in segments if one.tcp_flags & frames.SYN]
+    data = bytearray()
+    for one in sorted(segments, key=lambda one: (one.tcp_sequence - starts[0]) & 0xFFFFFFFF):
+        at = (one.tcp_sequence - starts[0]) & 0xFFFFFFFF
+        if one.payload and at <= len(data):
+            data[at : at + len(one.payload)] = one.payload
+    return bytes(data)
+
+
+def covered(bound: Bound, port: int, inside: Callable[[bytes], bytes]) -> int:
+    """Return how many bytes of the stream have come."""
+    return len(received(bound, port, inside))

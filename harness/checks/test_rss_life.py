@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from device_model.igb.spec.descriptors import RxWriteback
 from harness import frames
 from harness.checks.arrivals import ENTRY, as_hashed, deliver, mixed_table, oracle, receive, strangers, told
 from harness.claims import claim
+from harness.guest.agent import AgentRefusedError
 from harness.oracles import rss
 
 if TYPE_CHECKING:
@@ -107,6 +109,40 @@ def test_users_table_and_fields_survive_a_reset(bound: Bound, evidence: Evidence
     assert written == rss.table_words(table)
     assert mrqc & UDP4_PORTS
     flows_obey(bound, evidence, oracle(bound, udp4_ports=True))
+
+
+@claim("RSS-16")
+def test_impossible_tables_are_refused(bound: Bound, evidence: Evidence) -> None:
+    """A fifth of four queues in the very last entry, in a pattern and in weights; another hash; another context.
+
+    A table that names the last queue in the last entry fits, and must be accepted.
+    """
+    settings, queues = bound.netif.settings, bound.netif.queue_count[0]
+    table = [*mixed_table(seed=16)[:-1], queues - 1]
+    settings.set_indirection(table)
+    with bound.card.recording("RegisterWritten") as seen:
+        with pytest.raises(AgentRefusedError) as refused:
+            settings.set_indirection([*table[:-1], queues])
+        said = {
+            words: bound.netif.ethtool("-X", *words.split(), check=False)
+            for words in (f"equal {queues + 1}", "weight 1 2 1 2 1", "hfunc xor", "context new equal 2")
+        }
+    writes = [event.register for event in seen.all() if event.register.startswith("RETA[")]
+    words = tuple(bound.card.registers(*(f"RETA[{n}]" for n in range(32))).values())
+    evidence.note(
+        guest={"errno of entry 4": refused.value.errno, **{name: done.err.strip() for name, done in said.items()}},
+        device={"RETA writes": writes, "table kept": words == rss.table_words(table)},
+    )
+    assert refused.value.errno == errno.EINVAL
+    assert all(done.rc != 0 for done in said.values())
+    assert [words for words, done in said.items() if "not supported" in done.err] == list(said)[2:]
+    assert writes == []
+    assert settings.indirection() == table
+    assert words == rss.table_words(table)
+    flows_obey(bound, evidence, oracle(bound))
+    settings.set_indirection(table[::-1])
+    assert settings.indirection() == table[::-1]
+    flows_obey(bound, evidence, oracle(bound))
 
 
 def written_since_reset(events: Sequence[Seen]) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 from device_model.igb import filters as module
 from device_model.igb.spec.receive import RETA, RSSRK
 from device_model.packet.toeplitz import RssType, hash_input
+from device_model.packet import parse as parser
+from device_model.packet.toeplitz import hash_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +29,15 @@ MUTANTS = {
     "RSS-07": "constant_hash",
     "RSS-08": "udp_ports_always",
     "RSS-09": "udp_ports_never",
+    "RSS-10": "first_fragments_are_hashed_with_ports",
     "RSS-11": "unhashed_frames_go_through_the_table",
     "RSS-12": "inverted_hash",
+    "RSS-13": "inputs_are_sorted",
     "RSS-14": "first_table_is_kept",
+    "RSS-16": "last_queue_is_taken_for_impossible",
     "RSS-17": "table_is_deaf_after_a_reset",
     "RSS-19": "every_type_is_ipv4",
+    "RSS-18": "one_extension_header_is_followed",
 }
 
 
@@ -135,6 +141,41 @@ def table_is_deaf_after_a_reset(card: Card) -> None:
 
     regs.on_write(RETA, write)
     receiver.reset = restart  # type: ignore[method-assign]
+
+
+def first_fragments_are_hashed_with_ports(_card: Card) -> None:
+    """A fragment that has ports is taken for a whole datagram."""
+    right = module.classify  # type: ignore[attr-defined]
+    vars(module)["classify"] = lambda parsed, fields: right(parsed._replace(is_fragment=False), fields)
+
+
+def inputs_are_sorted(_card: Card) -> None:
+    """The smaller address and the smaller port come first."""
+
+    def wrong(parsed: Parsed, rss_type: RssType) -> bytes:
+        data = hash_input(parsed, rss_type)
+        size = 2 * (len(data) // 8 * 4)
+        halves = data[: size // 2], data[size // 2 : size]
+        ports = data[size : size + 2], data[size + 2 :]
+        return b"".join((*sorted(halves), *sorted(ports)))
+
+    vars(module)["hash_input"] = wrong
+
+
+def last_queue_is_taken_for_impossible(card: Card) -> None:
+    """An entry of RETA that names queue 3 is stored as 0."""
+    regs = _igb(card).regs
+
+    def refuse(n: int, _old: int, new: int) -> None:
+        entries = new.to_bytes(4, "little")
+        regs.poke(RETA, int.from_bytes(bytes(0 if entry == 3 else entry for entry in entries), "little"), n)
+
+    regs.on_write(RETA, refuse)
+
+
+def one_extension_header_is_followed(_card: Card) -> None:
+    """What stands behind the first IPv6 extension header's successor is not looked at."""
+    parser._MAX_EXTENSIONS = 2
 
 
 def _fix_udp_ports(card: Card, *, on: bool) -> None:
