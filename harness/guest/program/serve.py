@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from .files import Files
+from .netlink import Netlink
 from .programs import Programs
 from .sockets import Sockets
 from .zerocopy import ZeroCopy
@@ -58,7 +59,7 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy())
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Netlink())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""

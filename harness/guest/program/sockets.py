@@ -222,6 +222,16 @@ class Sockets:
             self._stops.pop(stop, None)
         return {"got": got, "why": why}
 
+    def receive_blocking(self, handle: int, count: int, seconds: float) -> dict[str, Any]:
+        """Receive ``count`` datagrams by recv alone, each within ``seconds``; the answer holds lengths and the thread.
+
+        Nothing else waits for them, so that what the kernel does while recv waits (busy polling) is this thread's.
+        """
+        made = self._sockets[handle]
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), 0))
+        lengths = [len(made.recv(LARGEST_FRAME)) for _ in range(count)]
+        return {"thread": threading.get_native_id(), "lengths": lengths}
+
     def send_stream(self, handle: int, size: int, seed: int, chunk: int = 65536, shut: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         """Send ``size`` bytes of the repeating pattern of ``seed`` over TCP; the answer holds their CRC-32."""
         made = self._sockets[handle]
