@@ -122,17 +122,23 @@ def improper(steps: Sequence[Step]) -> list[str]:
     return found
 
 
-def turns(records: Sequence[Record]) -> dict[int, list[tuple[int, int, int]]]:
-    """Return for each NAPI when igb_poll was entered and left, and on which CPU, in order of entry.
+def lets_go(record: Record) -> bool:
+    """Tell whether a poll has given its NAPI away: it was completed, or the poll is over."""
+    return record.name == POLL_RETURN.event or (record.name == COMPLETE_RETURN.event and bool(record["ret"]))
 
-    An entry and the next return on the same CPU belong together, since a softirq does not move.
+
+def turns(records: Sequence[Record]) -> dict[int, list[tuple[int, int, int]]]:
+    """Return for each NAPI when a CPU entered igb_poll, when it let the NAPI go, and which CPU, in order of entry.
+
+    A poll lets go when napi_complete_done returns true, before it unmasks the vector, else when it returns itself. What
+    follows an entry on the same CPU belongs to it, since a softirq does not move.
     """
     found: dict[int, list[tuple[int, int, int]]] = {}
     inside: dict[int, tuple[int, int]] = {}
     for record in records:
         if record.name == POLL_ENTRY.event:
             inside[record.cpu] = (record["napi"], record.t)
-        elif record.name == POLL_RETURN.event and record.cpu in inside:
+        elif lets_go(record) and record.cpu in inside:
             napi, entered = inside.pop(record.cpu)
             found.setdefault(napi, []).append((entered, record.t, record.cpu))
     return {napi: sorted(intervals) for napi, intervals in found.items()}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from harness.checks import polls
 from harness.checks.bursts import (
-    QUIET_BUDGET_US,
     armings,
     burst,
     calm,
@@ -35,8 +34,6 @@ ROUNDS = 8
 EIMC, EIMS = 0x1528, 0x1524
 ETH_P_ALL = 0x0003
 RECEIVE_BUFFER = 8 << 20
-AMPLE_BUDGET = 10_000
-MOST_BURSTS = 20
 
 
 def slow_reception(bound: Bound, taps: int = 12) -> None:
@@ -200,42 +197,6 @@ def test_five_full_polls_in_one_softirq_use_up_a_budget_of_300(bound: Bound, evi
     assert counted[:2] == [0, 0]
     assert fullest[2] == 5
     assert counted[2] > 0
-
-
-@claim("NAPI-08")
-def test_time_squeeze_counts_softirqs_out_of_time(bound: Bound, evidence: Evidence) -> None:
-    """Bursts of 250 whose polls last for milliseconds: a time of 1 us (one jiffy) runs out in some, 1 s in none.
-
-    The packet budget is out of reach. As many bursts are polled under the long time as the short one took.
-    """
-    prepare(bound)
-    slow_reception(bound)
-    bound.guest.proc.set_sysctl("net.core.netdev_budget", AMPLE_BUDGET)
-    grown: dict[int, int] = {}
-    works: list[list[int]] = []
-    with (
-        polls.softirqs_traced(bound) as trace,
-        bound.card.recording("RegisterWritten", "RxWriteBack") as seen,
-    ):
-        for usecs in (1, QUIET_BUDGET_US):
-            bound.guest.proc.set_sysctl("net.core.netdev_budget_usecs", usecs)
-            before = squeezed(bound)
-            for number in range(len(works) or MOST_BURSTS):
-                burst(bound, seen, QUEUE, unanswered(bound, 250, first=250 * number))
-                calm(bound)
-                works.append([work for run in polls.softirqs(trace.read(), CPU, bound.netif.name) for _, work in run])
-                if usecs == 1 and number and squeezed(bound) > before:
-                    break
-            grown[usecs] = squeezed(bound) - before
-    written = len(seen.all("RxWriteBack"))
-    evidence.note(
-        guest={"time_squeeze by netdev_budget_usecs": grown, "work of each burst": works},
-        device={"written back": written},
-    )
-    assert works == [napi.receive_polls(250)] * len(works)
-    assert written == 250 * len(works) >= 1000
-    assert 0 < grown[1] <= sum(map(len, works)) // 2
-    assert grown[QUIET_BUDGET_US] == 0
 
 
 @claim("NAPI-10")

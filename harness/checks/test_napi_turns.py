@@ -26,7 +26,7 @@ from harness.checks.test_napi import CPU, QUEUE, prepare
 from harness.checks.test_napi_load import slow_reception
 from harness.claims import claim
 from harness.deadline import Deadline
-from harness.guest.probes import POLL, POLL_RETURN
+from harness.guest.probes import COMPLETE_RETURN, POLL, POLL_RETURN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,13 +123,16 @@ def test_no_poll_runs_while_the_interface_is_down(bound: Bound, evidence: Eviden
 
 @claim("NAPI-21")
 def test_one_napi_is_never_polled_on_two_cpus_at_once(bound: Bound, evidence: Evidence) -> None:
-    """60 changes of affinity with 20 frames after each, none waited for, so that polls and moves meet."""
+    """60 changes of affinity with 20 frames after each, none waited for, so that polls and moves meet.
+
+    A poll's tail, from completion to return, is no turn: it unmasks the vector, and another CPU may be polling by then.
+    """
     vector, irq = prepare(bound)
     slow_reception(bound, taps=4)
     frames = unanswered(bound, FLIPS * FRAMES_EACH)
     before = bound.netif.queue_packets(), bound.netif.irqs()[f"eth0-rx-{QUEUE}"].total
     with (
-        bound.guest.trace.session(probes=(POLL, POLL_RETURN)) as trace,
+        bound.guest.trace.session(probes=(POLL, POLL_RETURN, COMPLETE_RETURN)) as trace,
         bound.card.recording("InterruptSent", "RegisterWritten", "FrameDelivered") as seen,
     ):
         for flip in range(FLIPS):

@@ -68,14 +68,29 @@ def test_the_examples_of_the_vector_map_hold() -> None:
     assert doctest.testmod(vectors).failed == 0
 
 
-def turn(at: int, cpu: int, napi_at: int | None = None) -> Record:
+def turn(at: int, cpu: int, napi_at: int | None = None, done: int | None = None) -> Record:
     name, fields = ("ig:pollr", {"ret": 0}) if napi_at is None else ("ig:poll", {"napi": napi_at})
+    if done is not None:
+        name, fields = "n:cdr", {"ret": done}
     return Record(name, cpu, at, 0, "", 0, fields)
 
 
 def test_turns_are_told_apart_by_napi_and_cpu() -> None:
     trace = [turn(1, 0, 7), turn(2, 1, 8), turn(3, 0), turn(4, 0, 8), turn(5, 1), turn(6, 0), turn(7, 2)]
     assert turns(trace) == {7: [(1, 3, 0)], 8: [(2, 5, 1), (4, 6, 0)]}
+
+
+def test_a_turn_ends_when_the_napi_is_completed() -> None:
+    trace = [
+        turn(1, 0, 7),
+        turn(2, 0, done=0),
+        turn(3, 0),
+        turn(4, 0, 7),
+        turn(5, 0, done=1),
+        turn(6, 1, 7),
+        turn(7, 0),
+    ]
+    assert turns([*trace, turn(7, 0), turn(8, 1)]) == {7: [(1, 3, 0), (4, 5, 0), (6, 8, 1)]}
 
 
 def test_turns_on_two_cpus_at_once_are_refused() -> None:

@@ -28,6 +28,7 @@ MUTANTS: dict[str, str] = {
     "NAPI-16": "eiam_masks_nothing",
     "NAPI-18": "rctl_does_not_stop_reception",
     "NAPI-19": "one_vector_at_a_time",
+    "NAPI-23": "each_message_is_sent_twice",
 }
 
 NO_MUTANT: dict[str, str] = {
