@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.guest.probes import COMPLETE, COMPLETE_RETURN
+from harness.guest.probes import COMPLETE, COMPLETE_RETURN, POLL_RETURN
+from harness.guest.probes import POLL as POLL_ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,6 +119,39 @@ def improper(steps: Sequence[Step]) -> list[str]:
             if step.value == BUDGET and not scheduled:
                 found.append(f"{where}: a NAPI that nothing scheduled was polled")
             completions = []
+    return found
+
+
+def lets_go(record: Record) -> bool:
+    """Tell whether a poll has given its NAPI away: it was completed, or the poll is over."""
+    return record.name == POLL_RETURN.event or (record.name == COMPLETE_RETURN.event and bool(record["ret"]))
+
+
+def turns(records: Sequence[Record]) -> dict[int, list[tuple[int, int, int]]]:
+    """Return for each NAPI when a CPU entered igb_poll, when it let the NAPI go, and which CPU, in order of entry.
+
+    A poll lets go when napi_complete_done returns true, before it unmasks the vector, else when it returns itself. What
+    follows an entry on the same CPU belongs to it, since a softirq does not move.
+    """
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    inside: dict[int, tuple[int, int]] = {}
+    for record in records:
+        if record.name == POLL_ENTRY.event:
+            inside[record.cpu] = (record["napi"], record.t)
+        elif lets_go(record) and record.cpu in inside:
+            napi, entered = inside.pop(record.cpu)
+            found.setdefault(napi, []).append((entered, record.t, record.cpu))
+    return {napi: sorted(intervals) for napi, intervals in found.items()}
+
+
+def overlaps(intervals: Sequence[tuple[int, int, int]]) -> list[str]:
+    """Return a sentence for each interval, sorted by entry, that begins before an earlier one has ended."""
+    found = []
+    latest = (0, 0, -1)
+    for entered, left, cpu in intervals:
+        if entered < latest[1]:
+            found.append(f"CPU {cpu} entered at {entered}, and CPU {latest[2]} left at {latest[1]} only")
+        latest = max(latest, (entered, left, cpu), key=lambda interval: interval[1])
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.checks.polls import Step, improper, softirqs
+from harness.checks.polls import Step, improper, overlaps, softirqs, turns
 from harness.guest.ringbuffer import Record
 from harness.oracles import napi, vectors
 
@@ -66,3 +66,35 @@ def test_a_napi_that_is_polled_again_after_a_full_poll_is_named() -> None:
 
 def test_the_examples_of_the_vector_map_hold() -> None:
     assert doctest.testmod(vectors).failed == 0
+
+
+def turn(at: int, cpu: int, napi_at: int | None = None, done: int | None = None) -> Record:
+    name, fields = ("ig:pollr", {"ret": 0}) if napi_at is None else ("ig:poll", {"napi": napi_at})
+    if done is not None:
+        name, fields = "n:cdr", {"ret": done}
+    return Record(name, cpu, at, 0, "", 0, fields)
+
+
+def test_turns_are_told_apart_by_napi_and_cpu() -> None:
+    trace = [turn(1, 0, 7), turn(2, 1, 8), turn(3, 0), turn(4, 0, 8), turn(5, 1), turn(6, 0), turn(7, 2)]
+    assert turns(trace) == {7: [(1, 3, 0)], 8: [(2, 5, 1), (4, 6, 0)]}
+
+
+def test_a_turn_ends_when_the_napi_is_completed() -> None:
+    trace = [
+        turn(1, 0, 7),
+        turn(2, 0, done=0),
+        turn(3, 0),
+        turn(4, 0, 7),
+        turn(5, 0, done=1),
+        turn(6, 1, 7),
+        turn(7, 0),
+    ]
+    assert turns([*trace, turn(7, 0), turn(8, 1)]) == {7: [(1, 3, 0), (4, 5, 0), (6, 8, 1)]}
+
+
+def test_turns_on_two_cpus_at_once_are_refused() -> None:
+    assert overlaps([(1, 3, 0), (3, 5, 1), (6, 7, 0)]) == []
+    [sentence] = overlaps([(2, 9, 1), (4, 6, 0), (9, 10, 0)])
+    assert sentence == "CPU 0 entered at 4, and CPU 1 left at 9 only"
+    assert len(overlaps([(2, 9, 1), (4, 6, 0), (7, 8, 2)])) == 2

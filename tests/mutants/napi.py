@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from device_model.igb.spec.interrupts import EIMS
+from device_model.igb.spec.interrupts import EIAC, EICR, EIMS, IVAR
+from device_model.igb.spec.receive import RCTL
 
 if TYPE_CHECKING:
     from emulator.card import Card
@@ -18,7 +19,21 @@ MUTANTS: dict[str, str] = {
     "NAPI-05": "eiam_masks_nothing",
     "NAPI-06": "only_32_slots_are_used",
     "NAPI-07": "a_message_for_every_frame",
+    "NAPI-08": "a_message_for_every_frame",
+    "NAPI-09": "a_message_for_every_frame",
     "NAPI-10": "eiam_masks_nothing",
+    "NAPI-11": "each_message_is_sent_twice",
+    "NAPI-12": "eiam_masks_nothing",
+    "NAPI-14": "every_queue_uses_the_first_entry",
+    "NAPI-16": "eiam_masks_nothing",
+    "NAPI-18": "rctl_does_not_stop_reception",
+    "NAPI-19": "one_vector_at_a_time",
+    "NAPI-23": "each_message_is_sent_twice",
+}
+
+NO_MUTANT: dict[str, str] = {
+    "NAPI-21": "Who owns a NAPI is a bit in the guest's memory; no message, however wrong, makes two CPUs poll it."
+    " That overlapping polls are refused is a test of harness.checks.polls.",
 }
 
 
@@ -89,3 +104,50 @@ def only_32_slots_are_used(card: Card) -> None:
     nic: Any = card.nic
     room = nic.receiver._room
     nic.receiver._room = lambda ring, length: ring.waiting() > ring.count - 1 - 32 and room(ring, length)
+
+
+def each_message_is_sent_twice(card: Card) -> None:
+    """Whatever is announced is announced once more at once."""
+    irq = block(card)
+    send = irq._send
+
+    def twice(vector: int, why: str) -> None:
+        send(vector, why)
+        send(vector, why)
+
+    irq._send = twice
+
+
+def every_queue_uses_the_first_entry(card: Card) -> None:
+    """The cause of every queue goes to the vector of receive queue 0."""
+    irq = block(card)
+    raise_queue = irq._raise_queue
+    irq._raise_queue = lambda _entry, *cause: raise_queue(irq._regs.peek(IVAR, 0) & 0xFF, *cause)
+
+
+def rctl_does_not_stop_reception(card: Card) -> None:
+    """Frames are stored as long as a ring has room, whether or not RCTL enables reception."""
+    nic: Any = card.nic
+    regs = nic.receiver._regs
+    always = {RCTL: RCTL.en.mask}
+    nic.receiver._regs = Overridden(regs, peek=lambda reg, n=0: regs.peek(reg, n) | always.get(reg, 0))
+
+
+def one_vector_at_a_time(card: Card) -> None:
+    """A message waits while any other vector is masked, so that one queue is served after the other."""
+    irq = block(card)
+    regs = irq._regs
+    deliver, unmask = irq._deliver, regs._blocks[EIMS].on_write
+
+    def patient(vector: int, why: str) -> None:
+        if not regs.peek(EIAC) & ~regs.peek(EIMS) & ~(1 << vector):
+            deliver(vector, why)
+
+    def then_the_others(n: int, old: int, new: int) -> None:
+        unmask(n, old, new)
+        for vector in range(1, 9):
+            if regs.peek(EICR) & regs.peek(EIMS) & 1 << vector:
+                patient(vector, "unmask")
+
+    irq._deliver = patient
+    regs._blocks[EIMS].on_write = then_the_others

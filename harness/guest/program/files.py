@@ -63,6 +63,14 @@ class Files:
         finally:
             os.close(handle)
 
+    def write_at(self, path: str, offset: int, data: str) -> int:
+        """Write base64 bytes at ``offset`` of a file that is made of places (configuration space)."""
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            return os.pwrite(handle, base64.b64decode(data), offset)
+        finally:
+            os.close(handle)
+
     def write_many(self, pairs: list[tuple[str, str]]) -> None:
         """Write several files, in order; the first that fails ends it."""
         for path, text in pairs:

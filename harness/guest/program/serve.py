@@ -18,6 +18,7 @@ from typing import Any
 
 from .files import Files
 from .messages import Messages
+from .netlink import Netlink
 from .programs import Programs
 from .sockets import Sockets
 from .verdicts import Verdicts
@@ -63,6 +64,7 @@ class Agent:
         self._sockets = Sockets()
         self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), ZeroCopy())
         self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Xdp())
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Netlink())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""

@@ -235,6 +235,15 @@ class Sockets:
             data, control, _, _ = made.recvmsg(LARGEST_FRAME, CONTROL_ROOM)
             got.append((len(data), zlib.crc32(data), [(level, kind, b64(body)) for level, kind, body in control]))
         return got
+    def receive_blocking(self, handle: int, count: int, seconds: float) -> dict[str, Any]:
+        """Receive ``count`` datagrams by recv alone, each within ``seconds``; the answer holds lengths and the thread.
+
+        Nothing else waits for them, so that what the kernel does while recv waits (busy polling) is this thread's.
+        """
+        made = self._sockets[handle]
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), 0))
+        lengths = [len(made.recv(LARGEST_FRAME)) for _ in range(count)]
+        return {"thread": threading.get_native_id(), "lengths": lengths}
 
     def send_stream(self, handle: int, size: int, seed: int, chunk: int = 65536, shut: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         """Send ``size`` bytes of the repeating pattern of ``seed`` over TCP; the answer holds their CRC-32."""
