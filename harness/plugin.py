@@ -12,6 +12,7 @@ Fixtures for checks and their conftest:
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import shutil
@@ -86,8 +87,9 @@ class Run:
         """Judge by the claims of ``book``; with ``accounts``, claims without a check make the run red."""
         self.options = options
         self.book = book
+        started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         host = f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}"
-        self.facts: dict[str, Any] = {"host": host}
+        self.facts: dict[str, Any] = {"host": host, "started": started}
         self.progress: terminal.Progress | None = None
         self.cited: dict[str, list[str]] = {}
         self.selected: frozenset[str] = frozenset()
@@ -281,7 +283,19 @@ def pytest_runtest_makereport(
     before = run._checks.get(item.nodeid)  # noqa: SLF001 - same module
     seconds = report.duration + (before.seconds if before is not None else 0.0)
     ids = claim_ids_of(item)
-    run.add(CheckResult(item.nodeid, outcome, seconds, ids, reason, evidence.notes, evidence.artefacts))
+    run.add(
+        CheckResult(
+            item.nodeid,
+            outcome,
+            seconds,
+            ids,
+            reason,
+            evidence.notes,
+            evidence.artefacts,
+            evidence.plots,
+            inspect.getdoc(getattr(item, "obj", None)) or "",
+        )
+    )
     return report
 
 
