@@ -27,7 +27,7 @@ import pytest
 from harness import claims
 from harness.errors import EnvironmentLacks, LabBroken, UsageError
 from harness.evidence import Evidence, slug
-from harness.report import html, results, terminal
+from harness.report import html, ktap, results, terminal
 from harness.report.results import CheckResult, Outcome
 from harness.spec import catalogue
 
@@ -147,6 +147,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--must-claims", action="store_true", help="run only checks of claims that must hold (P0)")
     group.addoption("--claim-accounts", action="store_true", help="claims without an account make the run red")
     group.addoption("--report-dir", default="build/report", metavar="DIR", help="where the report goes")
+    group.addoption("--ktap", default="", metavar="FILE", help="write the results as KTAP, too")
     group.addoption("--spec-dir", default=str(catalogue.SPEC_DIRECTORY), metavar="DIR", help="where the claims are")
     group.addoption("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="accelerator of the guest")
     group.addoption("--kernel", default="", metavar="PACKAGE", help="Debian kernel package of the guest")
@@ -329,6 +330,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     found = run.result()
     results.write(found, run.options.report / "results.json")
     html.write(found, run.options.report / "index.html")
+    if session.config.getoption("--ktap"):
+        ktap.write(found, Path(session.config.getoption("--ktap")))
 
 
 @pytest.fixture

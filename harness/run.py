@@ -36,6 +36,7 @@ class RunRequest:
     card: str = ""
     checks: Path = CHECKS
     every_claim: bool = False
+    ktap: Path | None = None
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -59,13 +60,17 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"--irq={request.interrupts}"] if request.interrupts else []
     arguments += [f"--card={request.card}"] if request.card else []
     arguments += [f"--card-patch={request.card_patch}"] if request.card_patch else []
+    arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:
         arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]
     return arguments
 
 
 def run(request: RunRequest) -> ExitStatus:
-    """Run the checks and return what the run found; results.json, index.html and junit.xml lie in the report."""
+    """Run the checks and return what the run found; results.json, index.html and junit.xml lie in the report.
+
+    With ``ktap`` the results are written to that file, too.
+    """
     if request.smp < 1:
         raise UsageError(f"--smp must be 1 or more, not {request.smp}")
     outcome = request.report / "results.json"

@@ -38,9 +38,10 @@ function openTarget() {
   setTimeout(() => target.scrollIntoView());
 }
 addEventListener("hashchange", openTarget);
+const judged = new Set(["held", "broken", "waived"]);
 let opened = [];
 addEventListener("beforeprint", () => {
-  opened = claims.filter((claim) => !claim.open && !claim.hidden && claim.dataset.verdict !== "todo");
+  opened = claims.filter((claim) => !claim.open && !claim.hidden && judged.has(claim.dataset.verdict));
   for (const claim of opened) claim.open = true;
 });
 addEventListener("afterprint", () => { for (const claim of opened) claim.open = false; });
