@@ -135,8 +135,18 @@ def gaps(found: Sequence[Completion]) -> list[str]:
     return told
 
 
-PICTURED = 150
+PICTURED = 600
 """Completions in one picture: more would hide each other."""
+
+BUSY = 60
+"""Completions of a busy stretch."""
+
+
+def busiest(found: Sequence[Completion], count: int = BUSY) -> Sequence[Completion]:
+    """Return the ``count`` consecutive completions that took least time while the limit changed, to look at closely."""
+    stretches = [found[at : at + count] for at in range(max(1, len(found) - count + 1))]
+    moving = [part for part in stretches if any(each.starved or each.shrank for each in part[1:])]
+    return min(moving or stretches, key=lambda part: part[-1].t - part[0].t)
 
 
 def picture(
@@ -146,7 +156,7 @@ def picture(
     clocks: Clocks | None = None,
     held: Sequence[tuple[int, int]] = (),
 ) -> None:
-    """Keep a plot of limit and bytes in flight of one queue at its first completions, the oracle's limit on top.
+    """Keep a plot of limit and bytes in flight of one queue at these completions, the oracle's limit on top.
 
     ``held`` are the bytes that the card had fetched and not reported, from these times of its clock on; they are drawn
     where ``clocks`` relate them to the guest's.
@@ -172,9 +182,7 @@ def picture(
         Line("limit", Source.GUEST, *_points(limits), Look.STEPS),
         Line("limit, says the oracle", Source.ORACLE, *_points(predicted), Look.STEPS),
     ]
-    note = f"Queue {shown[0].queue}, its first {len(shown)} of {len(found)} completions. " + (
-        clocks.told if clocks else ""
-    )
+    note = f"Queue {shown[0].queue}, {len(shown)} completions. " + (clocks.told if clocks else "")
     evidence.series(title, lines, x="ms", y="bytes", note=note.strip())
 
 

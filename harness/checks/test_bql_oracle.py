@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks.bursts import armings, arms
 from harness.checks.clocks import Comparison
-from harness.checks.dql_watch import completions, gaps, picture, watching
+from harness.checks.dql_watch import busiest, completions, gaps, picture, watching
 from harness.checks.filling import FULL, filling, own_queue
 from harness.checks.mixing import connect_mix, cpu_owns_queue, sent_packets, wait_all_idle
 from harness.checks.sending import pinned_sender, undisturbed, wait_idle
@@ -84,7 +84,7 @@ def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, e
     stories, held = by_queue(found), held_by_card(seen)
     growing = max(stories, key=lambda queue: sum(each.starved for each in stories[queue]))
     title = "Byte queue limits under mixed traffic, at every completion"
-    picture(evidence, title, stories[growing], clocks.clocks(), held[growing])
+    picture(evidence, title, busiest(stories[growing]), clocks.clocks(), held[growing])
     ends = {queue: set(accumulate(sizes)) for queue, sizes in device.items()}
     astray = [
         (queue, total)

@@ -69,6 +69,9 @@ MANY_POINTS = 40
 
 AREA_OPACITY = 0.35
 
+LABEL_ROOM = 46
+"""Letters of a label that the width of a timeline's axes has room for."""
+
 LABEL_GAP = 9.0
 """Points between a moment's mark and its label: room for the bar of its error."""
 
@@ -182,7 +185,7 @@ def _bars(axes: Axes, plot: Bars) -> None:
 def _timeline(axes: Axes, plot: Timeline) -> None:
     """A row a moment, in order of time from above, so that labels never meet and the eye walks down the path.
 
-    The path is a falling diagonal: labels of its first half have room on the right, of its second half on the left.
+    The path is a falling diagonal: labels have room on its right at first, later on its left.
     """
     rows = range(len(plot.moments))
     times = [moment.t_us for moment in plot.moments]
@@ -200,11 +203,14 @@ def _timeline(axes: Axes, plot: Timeline) -> None:
             color=COLOURS[source],
             zorder=2,
         )
-    middle = (min(times) + max(times)) / 2
+    span = max(times) - min(times) or 1.0
     for row, moment in zip(rows, plot.moments, strict=True):
-        left = moment.t_us > middle
+        text = f"{moment.t_us:.0f}  {moment.what}"
+        on_left = LABEL_ROOM * (moment.t_us - min(times)) / span
+        on_right = LABEL_ROOM - on_left
+        left = len(text) > on_right and on_left > on_right
         axes.annotate(
-            f"{moment.t_us:.0f}  {moment.what}" if not left else f"{moment.what}  {moment.t_us:.0f}",
+            f"{moment.what}  {moment.t_us:.0f}" if left else text,
             (moment.t_us, row), xytext=(-LABEL_GAP if left else LABEL_GAP, 0), textcoords="offset points",
             ha="right" if left else "left", va="center", bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip

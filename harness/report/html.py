@@ -86,7 +86,7 @@ def _counts(run: RunResult) -> Iterator[str]:
         yield (
             f'<button type="button" class="{kind}{"" if counted else " none"}" data-verdict="{each}">'
             f'<span class="verdict {kind}">{each}</span> <b>{len(counted)}</b> '
-            f"<small>{must} must-claims</small></button>"
+            f"<small>{must} of them P0</small></button>"
         )
 
 

@@ -8,6 +8,7 @@ these tests need are not worth a driver program and a library of which Chromium 
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -30,6 +31,7 @@ FLAGS = (
 FONTS_CONF = '<?xml version="1.0"?><fontconfig><dir>{fonts}</dir><cachedir>{cache}</cachedir></fontconfig>'
 PATIENCE_S = 60.0
 READ_SIZE = 1 << 16
+FIRST_DESCRIPTOR = 20
 
 
 class PageError(AssertionError):
@@ -134,8 +136,8 @@ class Tab:
 @contextmanager
 def browsing(browser: Browser, folder: Path) -> Iterator[Tab]:
     """Start the browser with ``folder`` for its own files, and hand out a page of it."""
-    theirs_in, commands = os.pipe()
-    answers, theirs_out = os.pipe()
+    theirs_in, commands = map(_out_of_the_way, os.pipe())
+    answers, theirs_out = map(_out_of_the_way, os.pipe())
     with ExitStack() as undo:
         undo.callback(os.close, commands)
         undo.callback(os.close, answers)
@@ -152,6 +154,13 @@ def browsing(browser: Browser, folder: Path) -> Iterator[Tab]:
             os.close(theirs_out)
         undo.callback(child.stop)
         yield Tab(commands, answers)
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """Return the descriptor under a number that is neither 3 nor 4."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+    os.close(descriptor)
+    return moved
 
 
 def _settings(browser: Browser, folder: Path) -> Iterator[str]:
