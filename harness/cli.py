@@ -28,6 +28,16 @@ exit status:
   1  a must-claim is broken, or has neither a check nor a waiver
   2  the command is wrong
   3  the machine lacks something or the lab broke, so that a must-claim could not be judged
+  130  interrupted
+"""
+
+OTHER_STATUS = """\
+exit status:
+  0  {holds}
+  1  {broken}
+  2  the command is wrong
+  3  the machine lacks something
+  130  interrupted
 """
 
 
@@ -138,6 +148,10 @@ def parser() -> argparse.ArgumentParser:
         "mutants",
         help="prove that the checks can fail",
         description="For each claim load a deliberate fault into the card and expect the claim's check to go red.",
+        epilog=OTHER_STATUS.format(
+            holds="every mutant was killed", broken="a mutant survived or was not judged, or a must-claim has none"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     mutates.add_argument(
         "-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text"
@@ -161,7 +175,11 @@ def parser() -> argparse.ArgumentParser:
     measures.set_defaults(command=_bench)
 
     writes = verbs.add_parser(
-        "docs", help="regenerate the generated pages", description="Regenerate docs/claims.md and docs/registers.md."
+        "docs",
+        help="regenerate the generated pages",
+        description="Regenerate docs/claims.md and docs/registers.md.",
+        epilog=OTHER_STATUS.format(holds="the pages are written or fresh", broken="with --check: a page is stale"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     writes.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is stale")
     writes.set_defaults(command=_docs)

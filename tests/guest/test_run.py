@@ -27,5 +27,8 @@ def test_every_must_claim_holds_and_the_report_says_so(tmp_path: Path) -> None:
     assert [claim["id"] for claim in must if not claim["evidence"]] == [], "both witnesses are on record"
     page = (tmp_path / "index.html").read_text()
     assert all(claim["id"] in page for claim in must)
+    drawn = {claim["id"] for claim in must if any(check["plots"] for check in claim["checks"])}
+    assert drawn >= {"ING-01", "TXC-01", "RSS-07", "BQL-02", "BQL-08", "NAPI-02", "NAPI-10"}
+    assert page.count("<figure id=") == sum(len(check["plots"]) for claim in must for check in claim["checks"])
     suite = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 - our own file
     assert int(next(suite.iter("testsuite")).attrib["tests"]) >= len(must)

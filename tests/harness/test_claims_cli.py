@@ -11,6 +11,7 @@ import pytest
 from harness import cli, mutants, run
 from harness.errors import LabBroken, UsageError
 from harness.mutants import Fate, Mutant, Table
+from harness.report.results import ExitStatus
 from harness.run import RunRequest
 
 TABLE = """
@@ -75,12 +76,14 @@ def test_explain_takes_any_case_and_prints_both_witnesses(capsys: pytest.Capture
     assert all(label in text for label in ("Source:", "Guest:", "Device:", "Turns it red:"))
 
 
-def test_help_documents_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", ["", "run", "mutants", "docs"])
+def test_help_documents_the_exit_status(capsys: pytest.CaptureFixture[str], verb: str) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["run", "--help"])
+        cli.main([verb, "--help"] if verb else ["--help"])
     text = capsys.readouterr().out
     lines = text.partition("exit status:")[2].splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("  ")] == ["0", "1", "2", "3"]
+    documented = [int(line.split()[0]) for line in lines if line.startswith("  ")]
+    assert documented == [*(status.value for status in ExitStatus), cli.INTERRUPTED]
 
 
 def test_a_run_that_is_not_narrowed_keeps_accounts(tmp_path: Path) -> None:
