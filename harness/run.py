@@ -73,6 +73,8 @@ def run(request: RunRequest) -> ExitStatus:
     """
     if request.smp < 1:
         raise UsageError(f"--smp must be 1 or more, not {request.smp}")
+    if request.ktap is not None:
+        _make_room(request.ktap)
     outcome = request.report / "results.json"
     outcome.unlink(missing_ok=True)
     code = pytest.main(pytest_arguments(request))
@@ -84,3 +86,12 @@ def run(request: RunRequest) -> ExitStatus:
     if code == pytest.ExitCode.INTERRUPTED or not outcome.is_file():
         return ExitStatus.LACKS
     return ExitStatus(results.read(outcome)["exit_status"])
+
+
+def _make_room(path: Path) -> None:
+    """Leave an empty file at ``path``, so that a run learns at once whether it can be written, and old results go."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--ktap must name a file that can be written, not {str(path)!r}: {error.strerror}") from error

@@ -36,7 +36,7 @@ def claim(result: ClaimResult, pictures: Mapping[str, Sequence[Picture]]) -> str
         f'<span class="verdict {css(result.verdict.value)}">{escape(verdict)}</span>'
         f'<span class="id">{escape(own.id)}</span>'
         f'<span class="priority">{own.priority.value}</span><span class="title">{escape(own.title)}</span>'
-        f'<span class="drawn">{f"{drawn} ▤" if drawn else ""}</span>'
+        f'<span class="drawn">{_counted(drawn)}</span>'
         f'<span class="time">{f"{seconds:.1f} s" if result.checks else ""}</span>'
     )
     facts = [("Source", own.source), ("Must turn it red", own.fault)]
@@ -93,6 +93,10 @@ def code(text: str) -> str:
 def css(text: str) -> str:
     """Return words as the name of a class."""
     return text.replace(" ", "-")
+
+
+def _counted(pictures: int) -> str:
+    return "" if not pictures else "1 picture" if pictures == 1 else f"{pictures} pictures"
 
 
 def _reason(text: str, *, broken: bool) -> str:

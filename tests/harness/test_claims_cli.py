@@ -42,6 +42,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (("run", "--smp", "0"), "--smp must be 1 or more, not 0"),
         (("run", "--smp", "two"), "invalid int value: 'two'"),
         (("run", "--accel", "xen"), "invalid choice: 'xen'"),
+        (("run", "--claims", "RSS-03", "--ktap", "/"), "--ktap must name a file that can be written, not '/': "),
         (("mutants", "--table", "/nonexistent/m.py"), "/nonexistent/m.py: a table of mutants must be readable Python"),
         (("fly",), "invalid choice: 'fly'"),
         ((), "the following arguments are required: VERB"),
