@@ -16,7 +16,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.child import Child
-from harness.deadline import Deadline
+from harness.deadline import Deadline, wait_until
+from harness.errors import NotSeen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,9 +60,23 @@ class Tab:
         for address in ("about:blank", path.as_uri() + fragment):
             self._loaded = False
             self._call("Page.navigate", url=address)
-            deadline = Deadline.after(PATIENCE_S)
-            while not self._loaded:
-                self._take(self._message(deadline))
+            self._wait_loaded()
+
+    def follow(self, selector: str) -> str:
+        """Click a link that leads to another file, wait for it, and return its address."""
+        self._loaded = False
+        self.ask(f"document.querySelector({json.dumps(selector)}).click()")
+        self._wait_loaded()
+        return str(self.ask("location.href"))
+
+    def _wait_loaded(self) -> None:
+        deadline = Deadline.after(PATIENCE_S)
+        while not self._loaded:
+            self._take(self._message(deadline))
+
+    def until(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        wait_until(lambda: self.ask(expression), Deadline.after(PATIENCE_S), f"{expression} being true", NotSeen)
 
     def resize(self, width: int, height: int, *, phone: bool = False) -> None:
         """Give the page a window of this size, in CSS pixels."""
