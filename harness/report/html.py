@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.report import claims_html, figures_html, terminal
 from harness.report.claims_html import css, word
-from harness.report.results import ExitStatus, Verdict
+from harness.report.results import ExitStatus, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def render(run: RunResult) -> str:
         status=status,
         contents="\n".join(_contents(run, pictures)),
         counts="\n".join(_counts(run)),
-        broken=_broken([claim for claim in run.claims if claim.verdict is Verdict.BROKEN]),
+        broken=_broken(run),
         problems=_problems(run.problems),
         facts="\n".join(_fact(key, value) for key, value in sorted(run.facts.items())),
         areas="".join(f"<option>{escape(claims[0].claim.area)}</option>" for _, claims in chapters),
@@ -59,7 +59,7 @@ def render(run: RunResult) -> str:
 
 
 def _contents(run: RunResult, pictures: Mapping[str, Sequence[Picture]]) -> Iterator[str]:
-    yield '<a href="#broken">Broken</a>' if run.count(Verdict.BROKEN) else ""
+    yield '<a href="#broken">Broken</a>' if _broken(run) else ""
     yield '<a href="#chapters">Chapters</a>'
     yield '<a href="#pictures">Pictures</a>' if pictures else ""
     yield '<a href="#claims">Claims</a>'
@@ -90,20 +90,24 @@ def _counts(run: RunResult) -> Iterator[str]:
         )
 
 
-def _broken(claims: Sequence[ClaimResult]) -> str:
+def _broken(run: RunResult) -> str:
     """List what is broken with its evidence, so that nobody has to look for it."""
-    if not claims:
-        return ""
     items = []
-    for claim in claims:
-        failed = [check for check in claim.checks if check.reason]
-        items.append(
-            f'<li><p><a href="#{escape(claim.claim.id)}">{escape(claim.claim.id)}</a> '
-            f'<span class="priority">{claim.claim.priority.value}</span> {escape(claim.claim.title)}</p>'
-            + "".join(f"<pre>{escape(check.reason)}</pre>{claims_html.artefacts(check.artefacts)}" for check in failed)
-            + "</li>"
-        )
+    for claim in run.claims:
+        if claim.verdict is Verdict.BROKEN:
+            name = f'<a href="#{escape(claim.claim.id)}">{escape(claim.claim.id)}</a>'
+            words = f'{name} <span class="priority">{claim.claim.priority.value}</span> {escape(claim.claim.title)}'
+            items.append(_failure(words, [check for check in claim.checks if check.reason]))
+    failed = [check for check in run.unclaimed if check.outcome is Outcome.FAILED]
+    items += [_failure(f"<code>{escape(check.nodeid)}</code>", [check]) for check in failed]
+    if not items:
+        return ""
     return f'<section class="alarm" id="broken"><h2>Broken</h2><ul>{"".join(items)}</ul></section>'
+
+
+def _failure(words: str, checks: Sequence[CheckResult]) -> str:
+    told = "".join(f"<pre>{escape(check.reason)}</pre>{claims_html.artefacts(check.artefacts)}" for check in checks)
+    return f"<li><p>{words}</p>{told}</li>"
 
 
 def _problems(problems: Sequence[str]) -> str:
