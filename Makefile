@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-harness test-protocol test-guest mutants bench lint format docs clean distclean
+.PHONY: help setup run test test-model test-harness test-protocol test-page test-guest mutants bench lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -27,6 +27,9 @@ test-harness: setup ## run the tests of set-up, report and command line (no gues
 
 test-protocol: setup ## run the tests over the vfio-user socket (no QEMU)
 	@$(VENV) -m pytest tests/protocol $(ARGS)
+
+test-page: setup ## run the tests of the report's page in a browser (no guest; fetches Chromium if there is none)
+	@$(VENV) -m pytest tests/page $(ARGS)
 
 test-guest: setup ## run the tests with QEMU and a real driver
 	@$(VENV) -m pytest tests/guest $(ARGS)

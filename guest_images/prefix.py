@@ -67,16 +67,25 @@ def run_command(argv: Sequence[str], name: str, environment: dict[str, str] | No
 
 
 def unpacked(
-    cache: Path, name: str, archive: Archive, request: Request, progress: Progress, *, only: Sequence[str] = ()
+    cache: Path,
+    name: str,
+    archive: Archive,
+    request: Request,
+    progress: Progress,
+    *,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Prefix:
     """Return the prefix that holds `request`, fetched and unpacked at the first call, without network later.
 
-    With `only`, of all that is fetched just the packages whose names match one of these patterns are unpacked.
+    With `only`, of all that is fetched just the packages whose names match one of these patterns are unpacked, and
+    those that match one of `without` never are.
     """
 
     def build(folder: Path) -> None:
         fetched = archive.fetch(request)
-        chosen = [package for package in fetched if not only or any(fnmatchcase(package.name, want) for want in only)]
+        chosen = [each for each in fetched if not only or _matches(each.name, only)]
+        chosen = [each for each in chosen if not _matches(each.name, without)]
         with progress.step(f"unpacking {len(chosen)} packages for {name}"):
             for package in chosen:
                 unpack(package.path, folder)
@@ -84,5 +93,10 @@ def unpacked(
         (folder / VERSIONS).write_text(json.dumps(versions, indent=1, sort_keys=True), encoding="utf-8")
 
     inputs = {"suites": list(archive.suites), "only": sorted(only), **request.inputs()}
+    inputs |= {"without": sorted(without)} if without else {}
     root = finished_folder(cache, "prefix", inputs, build, name=name)
     return Prefix(root, json.loads((root / VERSIONS).read_text(encoding="utf-8")))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

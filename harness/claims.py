@@ -33,12 +33,18 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A check that cites a claim, found by reading the source."""
+    """A check that cites a claim, found by reading the source; ``doc`` is its docstring."""
 
     claim_id: str
     path: Path
     line: int
     check: str
+    doc: str = ""
+
+    @property
+    def node(self) -> str:
+        """The check as pytest names it, in short: file and function."""
+        return f"{self.path.name}::{self.check}"
 
 
 def claim(*claim_ids: str) -> pytest.MarkDecorator:
@@ -106,7 +112,7 @@ def citations_in(path: Path) -> Iterator[Citation]:
         if isinstance(node, ast.FunctionDef) and node.name.startswith(("test_", "check_")):
             own = [claim_id for decorator in node.decorator_list for claim_id in _ids_below(path, decorator)]
             for claim_id in dict.fromkeys([*everywhere, *own]):
-                yield Citation(claim_id, path, node.lineno, node.name)
+                yield Citation(claim_id, path, node.lineno, node.name, ast.get_docstring(node) or "")
 
 
 def _ids_below(path: Path, tree: ast.AST) -> Iterator[str]:

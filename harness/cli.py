@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import claims, docs, mutants, run
+from harness import claims_command, docs, mutants, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
 from harness.errors import UsageError, WorldError
@@ -23,7 +21,7 @@ from harness.spec import catalogue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.spec.catalogue import Catalogue, Claim
+    from harness.spec.catalogue import Claim
 
 EPILOGUE = """\
 exit status:
@@ -31,6 +29,16 @@ exit status:
   1  a must-claim is broken, or has neither a check nor a waiver
   2  the command is wrong
   3  the machine lacks something or the lab broke, so that a must-claim could not be judged
+  130  interrupted
+"""
+
+OTHER_STATUS = """\
+exit status:
+  0  {holds}
+  1  {broken}
+  2  the command is wrong
+  3  the machine lacks something
+  130  interrupted
 """
 
 
@@ -56,6 +64,8 @@ class Console:
         """Replace the line at the cursor."""
         print(f"\r\x1b[2K{text}", end="", flush=True)
 
+
+REPORT = Path("build/report")
 
 INTERRUPTED = 130
 """The exit status of a program that SIGINT ended (128 + 2)."""
@@ -101,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks that match, as in pytest")
     runs.add_argument("--claims", default="", metavar="IDS", help="only checks of these claims, such as RSS-03,NAPI-02")
     runs.add_argument("--all", action="store_true", help="all claims that have a check, not just those that must hold")
-    runs.add_argument("--report", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s")
+    runs.add_argument("--report", type=Path, default=REPORT, metavar="DIR", help="default: %(default)s")
+    runs.add_argument("--ktap", type=Path, metavar="FILE", help="write the results as KTAP too, for kernel CI")
     runs.add_argument("--card-patch", default="", metavar="FILE:FUNC", help="a deliberate fault for the card to load")
     runs.add_argument(
         "--irq", default="", choices=("msix", "msi", "intx"), help="interrupts of the card; default: msix"
@@ -112,19 +123,36 @@ def parser() -> argparse.ArgumentParser:
     _lab_options(runs)
     runs.set_defaults(command=_run)
 
-    lists = verbs.add_parser("claims", help="list the claims", description="List the claims and where each stands.")
+    lists = verbs.add_parser(
+        "claims",
+        help="list the claims",
+        description="List the claims, where each stands, and what the last run found.",
+    )
+    lists.add_argument("what", nargs="*", metavar="AREA|ID", help="only these, such as RSS or NAPI-02")
     lists.add_argument("--area", default="", help="only this area, such as RSS")
-    lists.add_argument("--json", action="store_true", help="as JSON, with every field")
+    lists.add_argument(
+        "--json", action="store_true", help="as JSON, with every field; verdict and evidence may be null"
+    )
+    _last_report(lists)
     lists.set_defaults(command=_claims)
 
-    explains = verbs.add_parser("explain", help="explain one claim", description="Print one claim in full.")
+    explains = verbs.add_parser(
+        "explain",
+        help="explain one claim",
+        description="Print one claim in full, how it is checked, and what the last run saw of it.",
+    )
     explains.add_argument("claim", metavar="ID", help="such as RSS-03")
+    _last_report(explains)
     explains.set_defaults(command=_explain)
 
     mutates = verbs.add_parser(
         "mutants",
         help="prove that the checks can fail",
         description="For each claim load a deliberate fault into the card and expect the claim's check to go red.",
+        epilog=OTHER_STATUS.format(
+            holds="every mutant was killed", broken="a mutant survived or was not judged, or a must-claim has none"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     mutates.add_argument(
         "-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text"
@@ -148,11 +176,21 @@ def parser() -> argparse.ArgumentParser:
     measures.set_defaults(command=_bench)
 
     writes = verbs.add_parser(
-        "docs", help="regenerate the generated pages", description="Regenerate docs/claims.md and docs/registers.md."
+        "docs",
+        help="regenerate the generated pages",
+        description="Regenerate docs/claims.md and docs/registers.md.",
+        epilog=OTHER_STATUS.format(holds="the pages are written or fresh", broken="with --check: a page is stale"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     writes.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is stale")
     writes.set_defaults(command=_docs)
     return top
+
+
+def _last_report(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--report", type=Path, default=REPORT, metavar="DIR", help="of the last run; default: %(default)s"
+    )
 
 
 def _lab_options(verb: argparse.ArgumentParser) -> None:
@@ -175,6 +213,7 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         interrupts=arguments.irq,
         card=arguments.card,
         every_claim=arguments.all,
+        ktap=arguments.ktap.absolute() if arguments.ktap else None,
     )
     return run.run(request)
 
@@ -186,66 +225,21 @@ def _chosen(text: str) -> list[Claim]:
 
 def _claims(arguments: argparse.Namespace) -> ExitStatus:
     book = catalogue.load()
-    chapters = (book.chapter(arguments.area),) if arguments.area else book.chapters
-    cited = _cited(book)
+    words = [*arguments.what, *([book.chapter(arguments.area).area] if arguments.area else [])]
+    what = claims_command.known(book, arguments.report)
     if arguments.json:
-        print(json.dumps([_as_json(claim, cited) for chapter in chapters for claim in chapter.claims], indent=1))
+        print(claims_command.in_json(words, what))
         return ExitStatus.HOLDS
-    for chapter in chapters:
-        print(f"{chapter.area}  {chapter.title}")
-        for claim in chapter.claims:
-            state = claims.state_of(claim, checked=claim.id in cited).value
-            print(f"  {claim.id:8} {claim.priority.value}  {state:12} {claim.title}")
-    shown = [claim for chapter in chapters for claim in chapter.claims]
-    must = [claim for claim in shown if claim.priority.value == "P0"]
-    checked = sum(claim.id in cited for claim in must)
-    print(f"{len(shown)} claims, {len(must)} of them P0; {checked} P0 claims have a check")
+    for line in claims_command.listing(words, what):
+        print(line)
     return ExitStatus.HOLDS
-
-
-def _cited(book: Catalogue) -> dict[str, list[str]]:
-    cited: dict[str, list[str]] = {}
-    for citation in claims.citations([run.CHECKS]):
-        cited.setdefault(citation.claim_id, []).append(f"{citation.path.name}::{citation.check}")
-    unknown = claims.unknown_ids(book, cited)
-    if unknown:
-        raise UsageError(unknown[0])
-    return cited
-
-
-def _as_json(claim: Claim, cited: dict[str, list[str]]) -> dict[str, object]:
-    return {
-        "id": claim.id,
-        "priority": claim.priority.value,
-        "state": claims.state_of(claim, checked=claim.id in cited).value,
-        "title": claim.title,
-        "statement": claim.statement,
-        "source": claim.source,
-        "guest_witness": claim.guest_witness,
-        "device_witness": claim.device_witness,
-        "fault": claim.fault,
-        "kernels": claim.kernels.text,
-        "waived": claim.waived,
-        "checks": cited.get(claim.id, []),
-    }
 
 
 def _explain(arguments: argparse.Namespace) -> ExitStatus:
     book = catalogue.load()
     claim = book.get(arguments.claim.upper())
-    facts = _as_json(claim, _cited(book))
-    print(f"{claim.id} ({claim.priority.value}, {facts['state']})  {claim.title}\n")
-    print(textwrap.fill(claim.statement, 100))
-    print()
-    labels = {
-        "source": "Source", "guest_witness": "Guest", "device_witness": "Device", "fault": "Turns it red",
-        "kernels": "Kernels", "waived": "Waived",
-    }  # fmt: skip
-    for key, label in labels.items():
-        if facts[key]:
-            print(textwrap.fill(f"{label + ':':14}{facts[key]}", 100, subsequent_indent=" " * 14))
-    for check in _cited(book).get(claim.id, []):
-        print(f"{'Check:':14}{check}")
+    for line in claims_command.explained(claim, claims_command.known(book, arguments.report)):
+        print(line)
     return ExitStatus.HOLDS
 
 

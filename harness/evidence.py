@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.plots import Bars, Series, Timeline
 from harness.report.results import Artefact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from harness.plots import Bar, Line, Moment, Plot
 
     Content = str | bytes | Path
 
@@ -27,6 +30,7 @@ class Evidence:
         self._report = report
         self._notes: list[dict[str, Any]] = []
         self._artefacts: list[Artefact] = []
+        self._plots: list[Plot] = []
         self._on_failure: list[tuple[str, Callable[[], Content]]] = []
 
     @property
@@ -39,6 +43,11 @@ class Evidence:
         """What was attached, in order."""
         return tuple(self._artefacts)
 
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """What was recorded to be drawn, in order."""
+        return tuple(self._plots)
+
     def note(self, *, guest: object = None, device: object = None, what: str = "") -> None:
         """Record what the guest says and what the device saw; values must be JSON-able, ``what`` names the subject."""
         note = {"what": what or None, "guest": guest, "device": device}
@@ -47,6 +56,38 @@ class Evidence:
             self._notes.append(json.loads(json.dumps(said)))
         except (TypeError, ValueError) as error:
             raise UsageError(f"a note must hold what JSON can hold: {error}") from error
+
+    def series(
+        self,
+        title: str,
+        lines: Sequence[Line],
+        *,
+        x: str,
+        y: str,
+        note: str = "",
+        log_x: bool = False,
+        log_y: bool = False,
+    ) -> None:
+        """Keep lines for a plot of ``y`` over ``x``, which name the axes with their units."""
+        self._plots.append(Series(title, x, y, tuple(lines), note, log_x, log_y))
+
+    def bars(
+        self,
+        title: str,
+        categories: Sequence[object],
+        bars: Sequence[Bar],
+        *,
+        x: str,
+        y: str,
+        note: str = "",
+        stacked: bool = False,
+    ) -> None:
+        """Keep bars for a plot, a value for each of ``categories``."""
+        self._plots.append(Bars(title, x, y, tuple(map(str, categories)), tuple(bars), note, stacked))
+
+    def timeline(self, title: str, moments: Sequence[Moment], *, error_us: float, note: str) -> None:
+        """Keep the moments of one event, of all witnesses on one clock; ``note`` says how the clocks were related."""
+        self._plots.append(Timeline(title, tuple(sorted(moments, key=lambda moment: moment.t_us)), error_us, note))
 
     def attach(self, name: str, content: Content) -> Path:
         """Keep a text, bytes or a copy of a file as an artefact called ``name``; return where it is kept."""

@@ -12,6 +12,7 @@ Fixtures for checks and their conftest:
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import shutil
@@ -26,7 +27,7 @@ import pytest
 from harness import claims
 from harness.errors import EnvironmentLacks, LabBroken, UsageError
 from harness.evidence import Evidence, slug
-from harness.report import html, results, terminal
+from harness.report import html, ktap, results, terminal
 from harness.report.results import CheckResult, Outcome
 from harness.spec import catalogue
 
@@ -86,8 +87,9 @@ class Run:
         """Judge by the claims of ``book``; with ``accounts``, claims without a check make the run red."""
         self.options = options
         self.book = book
+        started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         host = f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}"
-        self.facts: dict[str, Any] = {"host": host}
+        self.facts: dict[str, Any] = {"host": host, "started": started}
         self.progress: terminal.Progress | None = None
         self.cited: dict[str, list[str]] = {}
         self.selected: frozenset[str] = frozenset()
@@ -145,6 +147,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--must-claims", action="store_true", help="run only checks of claims that must hold (P0)")
     group.addoption("--claim-accounts", action="store_true", help="claims without an account make the run red")
     group.addoption("--report-dir", default="build/report", metavar="DIR", help="where the report goes")
+    group.addoption("--ktap", default="", metavar="FILE", help="write the results as KTAP, too")
     group.addoption("--spec-dir", default=str(catalogue.SPEC_DIRECTORY), metavar="DIR", help="where the claims are")
     group.addoption("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="accelerator of the guest")
     group.addoption("--kernel", default="", metavar="PACKAGE", help="Debian kernel package of the guest")
@@ -281,7 +284,19 @@ def pytest_runtest_makereport(
     before = run._checks.get(item.nodeid)  # noqa: SLF001 - same module
     seconds = report.duration + (before.seconds if before is not None else 0.0)
     ids = claim_ids_of(item)
-    run.add(CheckResult(item.nodeid, outcome, seconds, ids, reason, evidence.notes, evidence.artefacts))
+    run.add(
+        CheckResult(
+            item.nodeid,
+            outcome,
+            seconds,
+            ids,
+            reason,
+            evidence.notes,
+            evidence.artefacts,
+            evidence.plots,
+            inspect.getdoc(getattr(item, "obj", None)) or "",
+        )
+    )
     return report
 
 
@@ -315,6 +330,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     found = run.result()
     results.write(found, run.options.report / "results.json")
     html.write(found, run.options.report / "index.html")
+    if session.config.getoption("--ktap"):
+        ktap.write(found, Path(session.config.getoption("--ktap")))
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ class RunRequest:
     card: str = ""
     checks: Path = CHECKS
     every_claim: bool = False
+    ktap: Path | None = None
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -59,15 +60,21 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"--irq={request.interrupts}"] if request.interrupts else []
     arguments += [f"--card={request.card}"] if request.card else []
     arguments += [f"--card-patch={request.card_patch}"] if request.card_patch else []
+    arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:
         arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]
     return arguments
 
 
 def run(request: RunRequest) -> ExitStatus:
-    """Run the checks and return what the run found; results.json, index.html and junit.xml lie in the report."""
+    """Run the checks and return what the run found; results.json, index.html and junit.xml lie in the report.
+
+    With ``ktap`` the results are written to that file, too.
+    """
     if request.smp < 1:
         raise UsageError(f"--smp must be 1 or more, not {request.smp}")
+    if request.ktap is not None:
+        _make_room(request.ktap)
     outcome = request.report / "results.json"
     outcome.unlink(missing_ok=True)
     code = pytest.main(pytest_arguments(request))
@@ -79,3 +86,12 @@ def run(request: RunRequest) -> ExitStatus:
     if code == pytest.ExitCode.INTERRUPTED or not outcome.is_file():
         return ExitStatus.LACKS
     return ExitStatus(results.read(outcome)["exit_status"])
+
+
+def _make_room(path: Path) -> None:
+    """Leave an empty file at ``path``, so that a run learns at once whether it can be written, and old results go."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--ktap must name a file that can be written, not {str(path)!r}: {error.strerror}") from error

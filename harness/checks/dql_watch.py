@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.guest.dql_probes import BEFORE
 from harness.oracles.dql import Dql, signed
+from harness.plots import Line, Look, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from harness.checks.clocks import Clocks
+    from harness.evidence import Evidence
     from harness.guest.dql_probes import DqlProbes
     from harness.guest.probes import Probe
     from harness.guest.trace import Session
@@ -130,3 +133,58 @@ def gaps(found: Sequence[Completion]) -> list[str]:
             told += [f"queue {completion.queue} at {completion.t}: {name} changed between calls" for name in changed]
         last[completion.queue] = completion
     return told
+
+
+PICTURED = 600
+"""Completions in one picture: more would hide each other."""
+
+BUSY = 60
+"""Completions of a busy stretch."""
+
+
+def busiest(found: Sequence[Completion], count: int = BUSY) -> Sequence[Completion]:
+    """Return the ``count`` consecutive completions that took least time while the limit changed, to look at closely."""
+    stretches = [found[at : at + count] for at in range(max(1, len(found) - count + 1))]
+    moving = [part for part in stretches if any(each.starved or each.shrank for each in part[1:])]
+    return min(moving or stretches, key=lambda part: part[-1].t - part[0].t)
+
+
+def picture(
+    evidence: Evidence,
+    title: str,
+    found: Sequence[Completion],
+    clocks: Clocks | None = None,
+    held: Sequence[tuple[int, int]] = (),
+) -> None:
+    """Keep a plot of limit and bytes in flight of one queue at these completions, the oracle's limit on top.
+
+    ``held`` are the bytes that the card had fetched and not reported, from these times of its clock on; they are drawn
+    where ``clocks`` relate them to the guest's.
+    """
+    shown = found[:PICTURED]
+    begin, end = shown[0].t, shown[-1].t
+
+    def ms(guest_ns: int) -> float:
+        return round((guest_ns - begin) / 1e6, 3)
+
+    flights = [
+        (ms(each.t), (fields["nq"] - fields["nc"]) & 0xFFFFFFFF)
+        for each in shown
+        for fields in (each.before, each.after)
+    ]
+    lines = [Line("in flight, says the guest", Source.GUEST, *_points(flights), Look.AREA)]
+    if clocks is not None:
+        there = [(ms(t_ns + clocks.offset_ns), size) for t_ns, size in held if begin <= t_ns + clocks.offset_ns <= end]
+        lines += [Line("in the card", Source.DEVICE, *_points(there), Look.AREA)] if there else []
+    limits = [(ms(each.t), each.after["limit"]) for each in shown]
+    predicted = [(ms(each.t), each.predict(each.after["jif"])["limit"]) for each in shown]
+    lines += [
+        Line("limit", Source.GUEST, *_points(limits), Look.STEPS),
+        Line("limit, says the oracle", Source.ORACLE, *_points(predicted), Look.STEPS),
+    ]
+    note = f"Queue {shown[0].queue}, {len(shown)} completions. " + (clocks.told if clocks else "")
+    evidence.series(title, lines, x="ms", y="bytes", note=note.strip())
+
+
+def _points(pairs: Sequence[tuple[float, int]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)

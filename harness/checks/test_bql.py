@@ -12,6 +12,7 @@ import pytest
 from harness.checks.filling import FULL, filling
 from harness.checks.sending import tails
 from harness.claims import claim
+from harness.plots import Line, Look, Source
 
 if TYPE_CHECKING:
     from harness.checks.filling import Filling
@@ -137,9 +138,26 @@ def test_limit_doubles_while_the_queue_runs_dry(bound: Bound, evidence: Evidence
     with filling(bound) as queue:
         queue.send(*[FULL] * 90)
         queue.expect()
-        rounds = [complete_all(queue) for _ in range(5)]
+        rounds, limits, held = [], [queue.expect().limit], [sum(queue.handed_over())]
+        predicted = [queue.twin.dql.limit]
+        for _ in range(5):
+            rounds.append(complete_all(queue))
+            limits.append(rounds[-1][1])
+            predicted.append(queue.twin.dql.limit)
+            held.append(sum(queue.handed_over()[queue.reported() :]))
         queue.release(31)
         kept = queue.expect().limit
+        turns = tuple(range(len(limits)))
+        evidence.series(
+            "A byte limit that doubles while the queue runs dry",
+            (
+                Line("bytes held by the card", Source.DEVICE, turns, tuple(held), Look.POINTS),
+                Line("limit in sysfs", Source.GUEST, turns, tuple(limits), Look.STEPS),
+                Line("limit of the oracle", Source.ORACLE, turns, tuple(predicted), Look.STEPS),
+            ),
+            x="completions of all that is in flight",
+            y="bytes",
+        )
         evidence.note(
             guest={"limits": [limit for _, limit in rounds], "one kept back": kept},
             device={"packets accepted": [count for count, _ in rounds], "in flight": len(queue.twin.flying)},

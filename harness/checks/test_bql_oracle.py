@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.checks.bursts import armings, arms
-from harness.checks.dql_watch import completions, gaps, watching
+from harness.checks.clocks import Comparison
+from harness.checks.dql_watch import busiest, completions, gaps, picture, watching
 from harness.checks.filling import FULL, filling, own_queue
 from harness.checks.mixing import connect_mix, cpu_owns_queue, sent_packets, wait_all_idle
 from harness.checks.sending import pinned_sender, undisturbed, wait_idle
 from harness.claims import claim
 from harness.deadline import Deadline
+from harness.guest.probes import READ_REGISTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,11 +69,22 @@ def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, e
     All fields of all completions are predicted, and what the driver completed at once always ends where the card ended
     a report: a byte more or less anywhere moves every sum after it.
     """
-    with cpu_owns_queue(bound), watching(bound) as trace, bound.card.recording(*WATCHED) as seen:
+    with (
+        cpu_owns_queue(bound),
+        watching(bound, probes=(READ_REGISTER,)) as trace,
+        bound.card.recording(*WATCHED) as seen,
+    ):
+        clocks = Comparison(bound, trace)
+        clocks.compare()
         exchange(bound, trace, LEAST_COMPLETIONS)
+        clocks.compare()
     found = completions(bound, trace)
     wrong = [text for completion in found for text in completion.mismatches()]
     device = reported_bytes(seen)
+    stories, held = by_queue(found), held_by_card(seen)
+    growing = max(stories, key=lambda queue: sum(each.starved for each in stories[queue]))
+    title = "Byte queue limits under mixed traffic, at every completion"
+    picture(evidence, title, busiest(stories[growing]), clocks.clocks(), held[growing])
     ends = {queue: set(accumulate(sizes)) for queue, sizes in device.items()}
     astray = [
         (queue, total)
@@ -100,21 +113,29 @@ def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, e
     assert any(each.starved for each in found)
 
 
-def most_in_card(seen: Recording) -> dict[int, int]:
-    """Return for each queue the most bytes that the card had fetched and not reported."""
+def by_queue(found: Sequence[Completion]) -> dict[int, list[Completion]]:
+    """Return the completions of each queue, in order."""
+    stories: dict[int, list[Completion]] = defaultdict(list)
+    for each in found:
+        stories[each.queue].append(each)
+    return dict(stories)
+
+
+def held_by_card(seen: Recording) -> dict[int, list[tuple[int, int]]]:
+    """Return for each queue what the card had fetched and not reported, in bytes, and since when."""
     packets = {packet.end: packet for packet in sent_packets(seen.all("TxDescriptor"))}
-    now: dict[int, int] = defaultdict(int)
-    most: dict[int, int] = defaultdict(int)
+    story: dict[int, list[tuple[int, int]]] = defaultdict(lambda: [(0, 0)])
     flying: dict[tuple[int, int], int] = {}
     for event in seen.all():
         if event.kind == "TxWriteBack":
-            now[event.queue] -= flying.pop((event.queue, event.index))
+            change = -flying.pop((event.queue, event.index))
         elif event.number in packets:
             packet = packets[event.number]
-            flying[packet.queue, packet.last] = packet.bytes
-            now[packet.queue] += packet.bytes
-            most[packet.queue] = max(most[packet.queue], now[packet.queue])
-    return dict(most)
+            change = flying[packet.queue, packet.last] = packet.bytes
+        else:
+            continue
+        story[event.queue].append((event.t_ns, story[event.queue][-1][1] + change))
+    return {queue: points[1:] for queue, points in story.items()}
 
 
 @claim("BQL-05")
@@ -139,7 +160,7 @@ def test_in_flight_exceeds_the_limit_by_no_more_than_the_last_packet(bound: Boun
             over.append(f"queue {each.queue}: {inflight} in flight, limit {limit}, last packet {last}")
         left[each.queue] = each.after["nq"] - each.after["nc"]
         flights[each.queue] = max(flights[each.queue], inflight)
-    held = most_in_card(seen)
+    held = {queue: max(size for _, size in points) for queue, points in held_by_card(seen).items()}
     full = sum(each.before["nq"] - each.before["nc"] > each.before["limit"] for each in found)
     evidence.note(
         guest={"completions": len(found), "of full queues": full, "most in flight": flights},
@@ -208,6 +229,7 @@ def test_limit_falls_by_the_least_slack_once_the_hold_time_is_over(
     wrong = [text for each in found for text in each.mismatches()]
     falls = [each for each in found if each.shrank]
     waits = [(each.after["jif"] - each.before["ss"]) * JIFFY_MS for each in falls]
+    picture(evidence, f"A limit far too high, hold time {hold_ms} ms", found)
     evidence.note(
         guest={"completions": len(found), "limits": [each.after["limit"] for each in falls], "waited ms": waits},
         device={"packets reported": len(reported), "rounds": rounds},

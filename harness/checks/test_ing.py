@@ -21,10 +21,12 @@ from harness.checks.bursts import (
     steer_to,
     unanswered,
 )
+from harness.checks.clocks import Comparison
 from harness.checks.sinks import PORT, got, sink, summaries
+from harness.checks.ways import CORE, SOCKET, name_of, way_in
 from harness.claims import claim
 from harness.deadline import Deadline
-from harness.guest.trace import FUNCTION
+from harness.guest.probes import READ_REGISTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
     from harness.evidence import Evidence
     from harness.lab import Bound
     from harness.seen import Seen
-
-CORE = "net:netif_receive_skb"
-"""Fires inside __netif_receive_skb_core, whose symbol has another suffix in every build."""
 
 HANDLER = "igb_msix_ring"
 QUEUE, CPU = 1, 1
@@ -65,29 +64,31 @@ def test_one_frame_goes_through_the_whole_chain_on_one_cpu(bound: Bound, evidenc
     poll_on(bound, QUEUE, CPU)
     quiet(bound)
     expected = chain(bound)
-    kinds = ("RxDescriptor", "DmaWrite", "RxWriteBack", "InterruptSent", "RegisterWritten")
+    kinds = ("RxDescriptor", "DmaWrite", "RxWriteBack", "InterruptSent", "RegisterWritten", "FrameArrived")
     vector, target = receive_vector(bound, QUEUE), sink(bound)
     [datagram] = target.frames([500])
     with bound.card.recording(*kinds) as seen:
         deliver(bound, unanswered(bound, 64))
-        with bound.guest.trace.session(CORE, functions=[name for name in expected if name != CORE]) as trace:
+        functions = [name for name in (*expected, *SOCKET) if name != CORE]
+        with bound.guest.trace.session(CORE, probes=[READ_REGISTER], functions=functions) as trace:
+            clocks = Comparison(bound, trace)
+            clocks.compare()
             calm(bound)
             trace.read()
             before = seen.all()[-1].number
             receiving = target.start(1, PATIENCE_S)
-            bound.peer.send(datagram)
+            burst = bound.peer.send_burst([datagram])
             answer = receiving.result(PATIENCE_S + 5)
             calm(bound)
+            meanwhile = seen.all(where=lambda event: event.number > before)
+            clocks.compare()
     begun = next(at for at, record in enumerate(trace.records) if record.fields.get("function") == HANDLER)
-    entered = [
-        record["function"] if record.name == FUNCTION else record.name
-        for record in trace.records[begun:]
-        if record.cpu == CPU
-    ]
-    elsewhere = {record.cpu for record in trace.records[begun:] if record.fields.get("function") in expected[4:]} - {
-        CPU
-    }
+    since = trace.records[begun:]
+    entered = [name for record in since if record.cpu == CPU and (name := name_of(record)) in expected]
+    elsewhere = {record.cpu for record in since if record.fields.get("function") in expected[4:]} - {CPU}
     log = seen.all()
+    way = way_in(burst.first_ns, QUEUE, meanwhile, since, expected)
+    clocks.timeline(evidence, "One frame in, from the wire to the socket", way)
     [written] = [e for e in log if e.kind == "RxWriteBack" and e.number > before]
     fetched = [e for e in log if e.kind == "RxDescriptor" and (e.queue, e.index) == (QUEUE, written.index)]
     order = {

@@ -27,6 +27,7 @@ from harness.checks.bursts import (
 )
 from harness.claims import claim
 from harness.oracles import napi
+from harness.plots import Bar, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,19 @@ def test_held_burst_is_polled_in_batches_of_64(bound: Bound, evidence: Evidence)
                 tail_steps(seen, QUEUE, tail, since=begun),
             )
     evidence.note(guest=guest, device={"messages, EIMS writes, tail steps": device})
+    most = max(map(len, guest.values()))
+    evidence.bars(
+        "How a held burst is cut into polls",
+        SIZES,
+        [
+            Bar(f"poll {turn + 1}", Source.GUEST, tuple(sum(guest[size][turn : turn + 1]) for size in SIZES))
+            for turn in range(most)
+        ],
+        x="frames behind one message",
+        y="frames, poll by poll",
+        note="Each part of a bar is one poll; every burst cost one message and one write of EIMS.",
+        stacked=True,
+    )
     assert guest == {size: napi.receive_polls(size) for size in SIZES}
     assert device == {size: (1, 1, napi.tail_steps(size)) for size in SIZES}
 

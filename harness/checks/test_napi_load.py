@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.checks import polls
+from harness.checks.arrivals import deliver
 from harness.checks.bursts import (
     armings,
     burst,
@@ -24,6 +26,7 @@ from harness.checks.test_napi import CPU, QUEUE, prepare
 from harness.claims import claim
 from harness.deadline import Deadline
 from harness.oracles import napi
+from harness.plots import Bar, Line, Look, Source
 
 if TYPE_CHECKING:
     from harness.evidence import Evidence
@@ -199,6 +202,54 @@ def test_five_full_polls_in_one_softirq_use_up_a_budget_of_300(bound: Bound, evi
     assert counted[2] > 0
 
 
+LOADS = {1: 32, 2: 48, 4: 64, 16: 128, 64: 256, 128: 384}
+"""Frames sent at once, and how many are sent that way."""
+
+WORKS = {
+    "0": range(1),
+    "1–15": range(1, 16),
+    "16–31": range(16, 32),
+    "32–47": range(32, 48),
+    "48–63": range(48, 64),
+} | {"64": range(64, 65)}
+"""Amounts of work of a poll, put together for a picture."""
+
+
+@claim("NAPI-10")
+def test_the_more_frames_come_at_once_the_fewer_interrupts_each_takes(bound: Bound, evidence: Evidence) -> None:
+    """One to 128 frames at once, the next only when the driver has come to rest: at best one interrupt for all.
+
+    A lone frame takes its own interrupt, so that the figures of larger loads mean something.
+    """
+    vector, _ = prepare(bound)
+    guest, device = {}, {}
+    with bound.card.recording("InterruptSent") as seen:
+        for at_once, count in LOADS.items():
+            before = len(messages(seen, vector)), bound.netif.irqs()[f"eth0-rx-{QUEUE}"].total
+            deliver(bound, unanswered(bound, count), at_once)
+            calm(bound)
+            device[at_once] = len(messages(seen, vector)) - before[0]
+            guest[at_once] = bound.netif.irqs()[f"eth0-rx-{QUEUE}"].total - before[1]
+    evidence.note(guest={"interrupts": guest}, device={"messages": device, "frames": LOADS})
+    x = tuple(LOADS)
+    evidence.series(
+        "Interrupts per frame over load",
+        (
+            Line("guest: interrupts", Source.GUEST, x, tuple(guest[each] / LOADS[each] for each in x)),
+            Line("device: messages", Source.DEVICE, x, tuple(device[each] / LOADS[each] for each in x), Look.POINTS),
+            Line("one for all", Source.ORACLE, x, tuple(1 / each for each in x)),
+        ),
+        x="frames sent at once",
+        y="interrupts per frame",
+        log_x=True,
+        log_y=True,
+    )
+    assert guest == device
+    assert guest[1] == LOADS[1]
+    assert all(count // at_once <= guest[at_once] <= count for at_once, count in LOADS.items())
+    assert 4 * guest[128] < LOADS[128]
+
+
 @claim("NAPI-10")
 def test_under_load_there_are_far_fewer_interrupts_than_frames(bound: Bound, evidence: Evidence) -> None:
     """Ten times: a held burst of 200, and 200 more while it is polled, so that the ring does not run empty.
@@ -220,8 +271,18 @@ def test_under_load_there_are_far_fewer_interrupts_than_frames(bound: Bound, evi
     received = (bound.netif.queue_packets() - packets)[QUEUE]
     interrupts = bound.netif.irqs()[f"eth0-rx-{QUEUE}"].total - line
     [name] = polls.napis(bound, trace.records)
-    completed = sum(polls.values(polls.life(trace.records, name, irq), "completed"))
+    steps = polls.life(trace.records, name, irq)
+    completed = sum(polls.values(steps, "completed"))
+    works = Counter(polls.values(steps, "poll"))
     written = len(seen.all("RxWriteBack"))
+    evidence.bars(
+        "Frames per poll under load",
+        tuple(WORKS),
+        [Bar("polls", Source.GUEST, tuple(sum(works[work] for work in part) for part in WORKS.values()))],
+        x="frames taken by one poll",
+        y="polls",
+        note=f"{received} frames in {works.total()} polls behind {interrupts} interrupts. At 64 the budget is used up.",
+    )
     evidence.note(
         guest={"interrupts": interrupts, "completed polls": completed, "frames": received},
         device={"messages": len(messages(seen, vector)), "written back": written},

@@ -21,6 +21,7 @@ from harness.checks.arrivals import (
 from harness.claims import claim
 from harness.guest.probes import ENQUEUE
 from harness.oracles import rss
+from harness.plots import Bar, Source
 from harness.traffic import frame, numbered
 
 if TYPE_CHECKING:
@@ -108,6 +109,18 @@ def test_4096_flows_spread_as_the_table_weighs_them(bound: Bound, evidence: Evid
     growth = bound.netif.queue_packets() - before
     decided = Counter(event.queue for event in seen.all("FrameDelivered"))
     evidence.note(guest=list(growth), device=[decided[queue] for queue in range(len(growth))])
+    queues = range(len(growth))
+    evidence.bars(
+        f"Where 4096 flows went, weights {':'.join(map(str, weights))}",
+        queues,
+        (
+            Bar("guest", Source.GUEST, tuple(growth)),
+            Bar("device", Source.DEVICE, tuple(decided[queue] for queue in queues)),
+            Bar("predicted, flow by flow", Source.ORACLE, tuple(exact[queue] for queue in queues)),
+        ),
+        x="receive queue",
+        y="frames",
+    )
     shares = [*weights, *[0] * (len(growth) - len(weights))]
     for queue, share in enumerate(shares):
         assert abs(growth[queue] - 4096 * share / sum(shares)) <= (150 if share else 0)

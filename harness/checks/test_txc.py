@@ -13,6 +13,7 @@ from harness.checks.bursts import (
     without_deferral,
     without_time_limit,
 )
+from harness.checks.clocks import Comparison
 from harness.checks.sending import (
     CPU,
     QUEUE,
@@ -27,9 +28,10 @@ from harness.checks.sending import (
     wait_idle,
     without_bql,
 )
+from harness.checks.ways import ENQUEUED, FREE, NET_RX, SOFTIRQ_ENTRY, START, way_out
 from harness.claims import claim
 from harness.deadline import Deadline
-from harness.guest.probes import POLL, POLL_RETURN
+from harness.guest.probes import COMPLETE, MSIX, POLL, POLL_RETURN, READ_REGISTER, XMIT
 from harness.traffic import numbered_frames
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from harness.lab import Bound
     from harness.seen import Recording, Seen
 
-NET_TX, NET_RX = 2, 3
-START, FREE = "net:net_dev_start_xmit", "skb:consume_skb"
+NET_TX = 2
+SOFTIRQ_EXIT = "irq:softirq_exit"
 
 
 class Whereabouts:
@@ -82,23 +84,30 @@ def of_queue(events: Sequence[Seen], queue: int = QUEUE) -> list[Seen]:
 
 @claim("TXC-01")
 def test_completions_are_cleaned_in_net_rx(bound: Bound, evidence: Evidence) -> None:
-    """100 packets, one by one on the wire, with the watchdog's own polls switched off: only completions can free.
+    """101 packets, the first alone, with the watchdog's own polls switched off: only completions can free.
 
     Each skb that started must be consumed inside igb_poll in softirq 3, none by the CPU that allocated it; on the
     card's side each DD is followed by a message of the transmit vector whose cause is that queue, and by an arming EIMS
     write.
     """
-    count = 100
+    count = 101
     undisturbed(bound)
     without_deferral(bound)
     sender, vector = pinned_sender(bound), transmit_vector(bound, QUEUE)
+    events = (ENQUEUED, START, FREE, SOFTIRQ_ENTRY, SOFTIRQ_EXIT)
+    kinds = ("TxDescriptor", "FrameEmitted", "TxWriteBack", "CauseRaised", "InterruptSent", "RegisterWritten")
     with (
-        bound.guest.trace.session(
-            START, FREE, "irq:softirq_entry", "irq:softirq_exit", probes=(POLL, POLL_RETURN)
-        ) as trace,
-        bound.card.recording("TxWriteBack", "CauseRaised", "InterruptSent", "RegisterWritten") as seen,
+        bound.guest.trace.session(*events, probes=(POLL, POLL_RETURN, XMIT, MSIX, COMPLETE, READ_REGISTER)) as trace,
+        bound.card.recording(*kinds) as seen,
     ):
-        sender.send(count)
+        clocks = Comparison(bound, trace)
+        clocks.compare()
+        sender.send(1)
+        wait_idle(bound, QUEUE)
+        wait_armed(seen, vector)
+        alone = seen.all()
+        clocks.compare()
+        sender.send(count - 1, first=1)
         wait_idle(bound, QUEUE)
         seen.wait(count, kind="TxWriteBack", where=lambda event: event.queue == QUEUE)
         causes = seen.all("CauseRaised", lambda event: event.cause == f"tx-{QUEUE}")
@@ -115,6 +124,8 @@ def test_completions_are_cleaned_in_net_rx(bound: Bound, evidence: Evidence) -> 
             outstanding.discard(record["skbaddr"])
             places.append(where.at(record.cpu))
     armed = seen.all("RegisterWritten", lambda event: arms(event, vector))
+    way = way_out(sender, vector, alone, trace.records)
+    clocks.timeline(evidence, "One frame out, from the socket to the wire, and its completion", way)
     evidence.note(
         guest={"consumed at (softirq, in igb_poll)": sorted(set(places)), "skbs": len(places)},
         device={"DD": len(of_queue(seen.all("TxWriteBack"))), "messages": len(messages), "EIMS writes": len(armed)},

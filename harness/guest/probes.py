@@ -39,6 +39,7 @@ XMIT = Probe("f", "ig", "xmit", "igb_xmit_frame_ring", "len=skb->len:u32 qm=skb-
 POLL = Probe("f", "ig", "poll", "igb_poll", "napi=$arg1:x64")
 POLL_RETURN = Probe("f", "ig", "pollr", "igb_poll%return", "ret=$retval:s32")
 MSIX = Probe("f", "ig", "msix", "igb_msix_ring", "irq=$arg1:s32")
+READ_REGISTER = Probe("f", "ig", "rd32", "igb_rd32", "reg=reg:u32")
 OTHER = Probe("f", "ig", "other", "igb_msix_other", "irq=$arg1:s32")
 REFILL = Probe("f", "ig", "refill", "igb_alloc_rx_buffers", "count=cleaned_count:u16")
 SCHEDULE = Probe("f", "n", "sched", "__napi_schedule")
@@ -54,7 +55,7 @@ TIMEOUT = Probe("f", "ig", "timeout", "igb_tx_timeout", "queue=txqueue:u32")
 RESET = Probe("f", "ig", "reset", "igb_reset_task")
 
 STANDARD = (
-    *(XMIT, POLL, POLL_RETURN, MSIX, OTHER, REFILL),
+    *(XMIT, POLL, POLL_RETURN, MSIX, OTHER, REFILL, READ_REGISTER),
     *(SCHEDULE, SCHEDULE_IRQOFF, NET_RX_ACTION, NAPI_POLL, COMPLETE, COMPLETE_RETURN, ENQUEUE, LIST, TIMEOUT, RESET),
 )
 """What every snapshot has defined, so that a session only switches it on."""

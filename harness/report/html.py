@@ -6,22 +6,23 @@ The page, its style and its script are files beside this one; everything put int
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.claims import State
-from harness.report import terminal
-from harness.report.results import ExitStatus, Verdict
+from harness.report import claims_html, figures_html, terminal
+from harness.report.claims_html import css, word
+from harness.report.results import ExitStatus, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from harness.report.results import Artefact, CheckResult, ClaimResult, RunResult
+    from harness.report.figures_html import Picture
+    from harness.report.results import CheckResult, ClaimResult, RunResult
 
 PAGE = Path(__file__).parent / "page"
+WORDS = ("held", "broken", "waived", "not run", "todo")
 
 
 def write(run: RunResult, path: Path) -> None:
@@ -35,22 +36,34 @@ def render(run: RunResult) -> str:
     sentence = terminal.sentence(run)
     status = {ExitStatus.HOLDS: "holds", ExitStatus.BROKEN: "broken"}.get(run.exit_status, "incomplete")
     chapters = list(_by_chapter(run.claims))
+    pictures = figures_html.draw(run.claims, run.unclaimed)
     return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"hilnic: {sentence}"),
         style=(PAGE / "style.css").read_text(encoding="utf-8"),
         script=(PAGE / "script.js").read_text(encoding="utf-8"),
         sentence=escape(sentence),
         status=status,
+        contents="\n".join(_contents(run, pictures)),
         counts="\n".join(_counts(run)),
+        broken=_broken(run),
         problems=_problems(run.problems),
         facts="\n".join(_fact(key, value) for key, value in sorted(run.facts.items())),
         areas="".join(f"<option>{escape(claims[0].claim.area)}</option>" for _, claims in chapters),
-        verdicts="".join(f"<option>{verdict.value}</option>" for verdict in Verdict) + "<option>todo</option>",
+        verdicts="".join(f"<option>{each}</option>" for each in WORDS),
         overview="\n".join(_overview(title, claims) for title, claims in chapters),
-        chapters="\n".join(_chapter(title, claims) for title, claims in chapters),
-        unclaimed=_unclaimed(run.unclaimed),
+        gallery=_gallery(pictures),
+        chapters="\n".join(_chapter(title, claims, pictures) for title, claims in chapters),
+        unclaimed=_unclaimed(run.unclaimed, pictures),
         foot=f"{len(run.claims)} claims, {run.seconds:.0f} s. As data: results.json and junit.xml beside this page.",
     )
+
+
+def _contents(run: RunResult, pictures: Mapping[str, Sequence[Picture]]) -> Iterator[str]:
+    yield '<a href="#broken">Broken</a>' if _broken(run) else ""
+    yield '<a href="#chapters">Chapters</a>'
+    yield '<a href="#pictures">Pictures</a>' if pictures else ""
+    yield '<a href="#claims">Claims</a>'
+    yield '<a href="#environment">Environment</a>'
 
 
 def _fact(key: str, value: object) -> str:
@@ -65,127 +78,74 @@ def _by_chapter(claims: Iterable[ClaimResult]) -> Iterator[tuple[str, list[Claim
 
 
 def _counts(run: RunResult) -> Iterator[str]:
-    for verdict in Verdict:
-        words = f'<dt class="verdict {_css(verdict.value)}">{verdict.value}</dt>'
-        number = run.count(verdict)
-        must = run.count(verdict, must_only=True)
-        yield f"<div>{words}<dd>{number}</dd><dt>{must} of them must-claims</dt></div>"
+    """Yield a button a verdict: how many, how many of them must hold; it filters the claims below."""
+    for each in WORDS:
+        counted = [claim for claim in run.claims if word(claim) == each]
+        must = sum(claim.claim.priority.value == "P0" for claim in counted)
+        kind = "not-run" if each == "todo" else css(each)
+        yield (
+            f'<button type="button" class="{kind}{"" if counted else " none"}" data-verdict="{each}">'
+            f'<span class="verdict {kind}">{each}</span> <b>{len(counted)}</b> '
+            f"<small>{must} of them P0</small></button>"
+        )
+
+
+def _broken(run: RunResult) -> str:
+    """List what is broken with its evidence, so that nobody has to look for it."""
+    items = []
+    for claim in run.claims:
+        if claim.verdict is Verdict.BROKEN:
+            name = f'<a href="#{escape(claim.claim.id)}">{escape(claim.claim.id)}</a>'
+            words = f'{name} <span class="priority">{claim.claim.priority.value}</span> {escape(claim.claim.title)}'
+            items.append(_failure(words, [check for check in claim.checks if check.reason]))
+    failed = [check for check in run.unclaimed if check.outcome is Outcome.FAILED]
+    items += [_failure(f"<code>{escape(check.nodeid)}</code>", [check]) for check in failed]
+    if not items:
+        return ""
+    return f'<section class="alarm" id="broken"><h2>Broken</h2><ul>{"".join(items)}</ul></section>'
+
+
+def _failure(words: str, checks: Sequence[CheckResult]) -> str:
+    told = "".join(f"<pre>{escape(check.reason)}</pre>{claims_html.artefacts(check.artefacts)}" for check in checks)
+    return f"<li><p>{words}</p>{told}</li>"
 
 
 def _problems(problems: Sequence[str]) -> str:
     if not problems:
         return ""
     items = "".join(f"<li>{escape(problem)}</li>" for problem in problems)
-    return f'<section class="problems"><h2>Claims without an account</h2><ul>{items}</ul></section>'
+    return f'<section class="alarm"><h2>Claims without an account</h2><ul>{items}</ul></section>'
 
 
 def _overview(title: str, claims: Sequence[ClaimResult]) -> str:
+    """Return a row of the table of chapters: a bar of verdicts, and the numbers."""
     area = claims[0].claim.area
-    words = ("held", "broken", "waived", "not run", "todo")
-    numbers = [sum(_word(claim) == word for claim in claims) for word in words]
-    cells = "".join(f'<td class="number{"" if number else " zero"}">{number}</td>' for number in numbers)
-    return f'<tr><td><a href="#{escape(area)}">{escape(area)}</a></td><td>{escape(title)}</td>{cells}</tr>'
-
-
-def _chapter(title: str, claims: Sequence[ClaimResult]) -> str:
-    area = escape(claims[0].claim.area)
-    body = "\n".join(_claim(claim) for claim in claims)
-    return f'<section class="chapter" id="{area}"><h2>{area} <small>{escape(title)}</small></h2>\n{body}\n</section>'
-
-
-def _word(result: ClaimResult) -> str:
-    """Return the word for a claim: its verdict, or "todo" where there is no check yet."""
-    return "todo" if result.state is State.TODO else result.verdict.value
-
-
-def _claim(result: ClaimResult) -> str:
-    claim, word = result.claim, _word(result)
-    seconds = sum(check.seconds for check in result.checks)
-    summary = (
-        f'<span class="verdict {_css(result.verdict.value)}">{escape(word)}</span>'
-        f'<span class="id">{escape(claim.id)}</span>'
-        f'<span class="priority">{claim.priority.value}</span><span class="title">{escape(claim.title)}</span>'
-        f'<span class="time">{f"{seconds:.1f} s" if result.checks else ""}</span>'
+    numbers = {each: sum(word(claim) == each for claim in claims) for each in WORDS}
+    parts = "".join(
+        f'<i class="{css(each)}" style="flex:{number}" title="{number} {each}"></i>'
+        for each, number in numbers.items()
+        if number
     )
-    kernels = f" · kernels {escape(claim.kernels.text)}" if claim.kernels.text else ""
-    parts = [
-        f'<p class="statement">{_code(claim.statement)}</p>',
-        f'<p class="source">Source: {_code(claim.source)}{kernels}</p>',
-    ]
-    if result.reason and result.state is not State.TODO and not any(check.reason for check in result.checks):
-        quiet = "" if result.verdict is Verdict.BROKEN else " quiet"
-        parts.append(f'<div class="reason{quiet}"><pre>{escape(result.reason)}</pre></div>')
-    parts += [
-        '<div class="pair">',
-        f"<div><h3>Guest is asked</h3><p>{_code(claim.guest_witness)}</p></div>",
-        f"<div><h3>Device is asked</h3><p>{_code(claim.device_witness)}</p></div>",
-        "</div>",
-        f'<p class="source">Must turn it red: {_code(claim.fault)}</p>',
-        *(_check(check) for check in result.checks),
-    ]
-    is_open = " open" if result.verdict is Verdict.BROKEN else ""
-    data = f'data-area="{escape(claim.area)}" data-verdict="{escape(word)}" data-priority="{claim.priority.value}"'
-    body = "\n".join(parts)
-    opening = f'<details class="claim" id="{escape(claim.id)}" {data}{is_open}><summary>{summary}</summary>'
-    return f'{opening}<div class="body">\n{body}\n</div></details>'
+    cells = "".join(f'<td class="number{"" if number else " zero"}">{number}</td>' for number in numbers.values())
+    link = f'<a href="#{escape(area)}">{escape(area)}</a>'
+    return f'<tr><td>{link}</td><td>{escape(title)}</td><td><div class="share">{parts}</div></td>{cells}</tr>'
 
 
-def _check(check: CheckResult) -> str:
-    outcome = {"passed": "held", "failed": "broken"}.get(check.outcome.value, "not-run")
-    parts = [
-        f'<p><span class="verdict {outcome}">{escape(check.outcome.value)}</span>',
-        f' <code>{escape(check.nodeid)}</code> <span class="time">{check.seconds:.1f} s</span></p>',
-    ]
-    if check.reason:
-        quiet = "" if outcome == "broken" else " quiet"
-        parts.append(f'<div class="reason{quiet}"><pre>{escape(check.reason)}</pre></div>')
-    parts += [_note(note) for note in check.evidence]
-    parts.append(_artefacts(check.artefacts))
-    return f'<div class="checkrun">{"".join(parts)}</div>'
-
-
-def _note(note: Mapping[str, Any]) -> str:
-    what = f'<p class="what">{escape(str(note["what"]))}</p>' if note.get("what") else ""
-    sides = "".join(
-        f"<div><h3>{label}</h3><pre>{escape(_value(note[key])) if key in note else '—'}</pre></div>"
-        for key, label in (("guest", "Guest says"), ("device", "Device saw"))
-    )
-    return f'{what}<div class="pair">{sides}</div>'
-
-
-def _value(value: object) -> str:
-    """Return a witness's words: a line a key, a line an entry of a list of records, else JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {entry if isinstance(entry, str) else _json(entry)}" for key, entry in value.items())
-    if isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value):
-        return "\n".join(_json(entry) for entry in value)
-    return _json(value)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _artefacts(artefacts: Sequence[Artefact]) -> str:
-    if not artefacts:
+def _gallery(pictures: Mapping[str, Sequence[Picture]]) -> str:
+    if not pictures:
         return ""
-    items = "".join(f'<li><a href="{escape(item.path)}">{escape(item.name)}</a></li>' for item in artefacts)
-    return f'<ul class="artefacts">{items}</ul>'
+    figures = "\n".join(picture.figure for drawn in pictures.values() for picture in drawn)
+    return f'<section id="pictures"><h2>Pictures of this run</h2><div class="pictures">\n{figures}\n</div></section>'
 
 
-def _unclaimed(checks: Sequence[CheckResult]) -> str:
+def _chapter(title: str, claims: Sequence[ClaimResult], pictures: Mapping[str, Sequence[Picture]]) -> str:
+    area = escape(claims[0].claim.area)
+    body = "\n".join(claims_html.claim(claim, pictures) for claim in claims)
+    return f'<section class="chapter" id="{area}"><h3>{area} <small>{escape(title)}</small></h3>\n{body}\n</section>'
+
+
+def _unclaimed(checks: Sequence[CheckResult], pictures: Mapping[str, Sequence[Picture]]) -> str:
     if not checks:
         return ""
-    return "<section><h2>Checks without a claim</h2>" + "".join(_check(check) for check in checks) + "</section>"
-
-
-def _code(text: str) -> str:
-    """Escape ``text`` and set its spans between backquotes as code."""
-    parts = text.split("`")
-    return "".join(f"<code>{escape(part)}</code>" if index % 2 else escape(part) for index, part in enumerate(parts))
-
-
-def _css(word: str) -> str:
-    return word.replace(" ", "-")
+    body = "".join(claims_html.check(check, pictures.get(check.nodeid, ())) for check in checks)
+    return f"<section><h2>Checks without a claim</h2>{body}</section>"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from harness import plots
 from harness.claims import State, state_of
 from harness.errors import UsageError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from harness.plots import Plot
     from harness.spec.catalogue import Catalogue, Claim
 
 #: Version of the layout of results.json.
@@ -59,7 +61,7 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check: its pytest node, how it ended and what the two witnesses said."""
+    """One check: its pytest node, how it ended, what the two witnesses said; ``how`` is its docstring."""
 
     nodeid: str
     outcome: Outcome
@@ -68,6 +70,8 @@ class CheckResult:
     reason: str = ""
     evidence: tuple[Mapping[str, Any], ...] = ()
     artefacts: tuple[Artefact, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,9 @@ def _check_json(check: CheckResult) -> dict[str, Any]:
         "nodeid": check.nodeid,
         "outcome": check.outcome.value,
         "seconds": round(check.seconds, 3),
+        "how": check.how,
         "reason": check.reason,
         "evidence": [dict(note) for note in check.evidence],
+        "plots": [plots.as_json(plot) for plot in check.plots],
         "artefacts": [asdict(artefact) for artefact in check.artefacts],
     }

@@ -11,7 +11,7 @@ from guest_images.errors import EnvironmentLacks, UsageError
 from guest_images.progress import Progress
 from harness.setup.steps import set_up
 
-CACHE_FOLDERS = ("accelerator", "apt", "images", "libvfio-user", "prefix", "snapshots", "sources")
+CACHE_FOLDERS = ("accelerator", "apt", "images", "libvfio-user", "matplotlib", "prefix", "snapshots", "sources")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -16,7 +16,7 @@ from guest_images.debian import Archive, Request
 from guest_images.mirror import mirror
 from guest_images.prefix import Prefix, unpacked
 from guest_images.progress import Progress
-from harness.setup import host, library, qemu
+from harness.setup import chromium, host, library, qemu
 from harness.setup.command import run_step
 from harness.setup.environment import environment
 
@@ -80,6 +80,15 @@ def tools(name: str, packages: tuple[str, ...], variables: Mapping[str, str], pr
     with locked(cache, progress.say):
         archive = _archives(cache, this, variables, progress).guest
         return unpacked(cache, name, archive, Request(packages, GUEST_SUITES[0]), progress)
+
+
+def browser(variables: Mapping[str, str], progress: Progress) -> chromium.Browser:
+    """Return a browser for the tests of the report's page; nothing else needs one. Fetched at the first call."""
+    this = host.inspect()
+    cache = cache_root(variables)
+    with locked(cache, progress.say):
+        archives = _archives(cache, this, variables, progress)
+        return chromium.find_or_fetch(cache, archives.own, archives.own_suite, progress, variables.get("PATH"))
 
 
 def _archives(cache: Path, this: host.Host, variables: Mapping[str, str], progress: Progress) -> Archives:

@@ -11,6 +11,7 @@ import pytest
 from harness import cli, mutants, run
 from harness.errors import LabBroken, UsageError
 from harness.mutants import Fate, Mutant, Table
+from harness.report.results import ExitStatus
 from harness.run import RunRequest
 
 TABLE = """
@@ -41,6 +42,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (("run", "--smp", "0"), "--smp must be 1 or more, not 0"),
         (("run", "--smp", "two"), "invalid int value: 'two'"),
         (("run", "--accel", "xen"), "invalid choice: 'xen'"),
+        (("run", "--claims", "RSS-03", "--ktap", "/"), "--ktap must name a file that can be written, not '/': "),
         (("mutants", "--table", "/nonexistent/m.py"), "/nonexistent/m.py: a table of mutants must be readable Python"),
         (("fly",), "invalid choice: 'fly'"),
         ((), "the following arguments are required: VERB"),
@@ -75,12 +77,14 @@ def test_explain_takes_any_case_and_prints_both_witnesses(capsys: pytest.Capture
     assert all(label in text for label in ("Source:", "Guest:", "Device:", "Turns it red:"))
 
 
-def test_help_documents_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", ["", "run", "mutants", "docs"])
+def test_help_documents_the_exit_status(capsys: pytest.CaptureFixture[str], verb: str) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["run", "--help"])
+        cli.main([verb, "--help"] if verb else ["--help"])
     text = capsys.readouterr().out
     lines = text.partition("exit status:")[2].splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("  ")] == ["0", "1", "2", "3"]
+    documented = [int(line.split()[0]) for line in lines if line.startswith("  ")]
+    assert documented == [*(status.value for status in ExitStatus), cli.INTERRUPTED]
 
 
 def test_a_run_that_is_not_narrowed_keeps_accounts(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
     page = parsed(
         RunResult((claimed(PASSED, FAILED),), {"kernel": "6.12"}, ("RSS-09 (P0) must have <x>",), 2.0, (PASSED,))
     )
-    assert page.outside == ["artefacts/b/trace.txt"]
+    assert set(page.outside) == {"artefacts/b/trace.txt"}
     assert not re.search(r"https?://|@import|url\(", html.render(RunResult((), {})))
 
 
@@ -87,6 +87,16 @@ def test_what_checks_say_is_text_and_never_markup() -> None:
 def test_a_broken_claim_is_open_and_a_held_one_is_not() -> None:
     assert 'data-verdict="broken" data-priority="P0" open>' in html.render(RunResult((claimed(FAILED),), {}))
     assert 'data-verdict="held" data-priority="P0">' in html.render(RunResult((claimed(PASSED),), {}))
+
+
+def test_what_is_broken_is_listed_at_the_top_with_its_evidence() -> None:
+    top = html.render(RunResult((claimed(FAILED),), {}, unclaimed=(replace(FAILED, nodeid="t.py::test_c"), PASSED)))
+    top = top.partition('id="broken"')[2].partition("</section>")[0]
+    assert top.count('href="artefacts/b/trace.txt"') == 2
+    assert '<a href="#RSS-03">RSS-03</a>' in top
+    assert "t.py::test_c" in top
+    assert "t.py::test_a" not in top
+    assert 'id="broken"' not in html.render(RunResult((claimed(PASSED),), {}, unclaimed=(PASSED,)))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import run
+from harness import plots, run
 from harness.report import results
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ CHECKS = """
 import pytest
 from harness.claims import claim
 from harness.errors import EnvironmentLacks, LabBroken
+from harness.plots import Bar, Source
 
 @pytest.fixture(scope="session")
 def lab(run_facts, stage):
@@ -37,6 +38,8 @@ def bridge():
 
 @claim("RSS-03")
 def test_queue(lab, evidence):
+    \"\"\"Flow 7 of 9.\"\"\"
+    evidence.bars("Spread", [3, 4], [Bar("guest", Source.GUEST, (7, 2))], x="queue", y="flows")
     evidence.note(what="flow 7", guest={"queue": 3}, device={"queue": 3})
     evidence.on_failure("never", lambda: 1 / 0)
 
@@ -82,7 +85,7 @@ class Finished:
         return found  # type: ignore[no-any-return]
 
 
-def start(directory: Path, checks: str, *options: str, **request: str | bool) -> Finished:
+def start(directory: Path, checks: str, *options: str, **request: str | bool | Path) -> Finished:
     spec, report, place = directory / "spec", directory / "report", directory / "checks"
     for path in (spec, place):
         path.mkdir()
@@ -107,7 +110,8 @@ def start(directory: Path, checks: str, *options: str, **request: str | bool) ->
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return start(tmp_path_factory.mktemp("run"), CHECKS, every_claim=True)
+    folder = tmp_path_factory.mktemp("run")
+    return start(folder, CHECKS, every_claim=True, ktap=folder / "report" / "results.ktap")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,23 @@ def test_each_end_of_a_check_gives_its_verdict(finished: Finished, claim_id: str
 
 def test_both_witnesses_are_recorded(finished: Finished) -> None:
     assert finished.claim("RSS-03")["evidence"] == [{"what": "flow 7", "guest": {"queue": 3}, "device": {"queue": 3}}]
+
+
+def test_how_a_check_looks_and_what_it_drew_are_recorded(finished: Finished) -> None:
+    [check] = finished.claim("RSS-03")["checks"]
+    assert check["how"] == "Flow 7 of 9."
+    assert [plots.from_json(plot) for plot in check["plots"]] == [
+        plots.Bars("Spread", "queue", "flows", ("3", "4"), (plots.Bar("guest", plots.Source.GUEST, (7, 2)),))
+    ]
+    page = (finished.report / "index.html").read_text(encoding="utf-8")
+    assert page.count('<svg class="plot"') == 2, "in the gallery and beside the check"
+
+
+def test_ktap_is_written_beside_the_report(finished: Finished) -> None:
+    lines = (finished.report / "results.ktap").read_text(encoding="utf-8").splitlines()
+    assert lines[:2] == ["KTAP version 1", "1..4"]
+    assert "  ok 1 RSS-03 title of RSS-03" in lines
+    assert "not ok 2 NAPI" in lines or "not ok 1 NAPI" in lines
 
 
 def test_artefacts_are_collected_from_failures_only(finished: Finished) -> None:

@@ -62,9 +62,17 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), ZeroCopy())
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Xdp())
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Netlink())
+        self._parts = (
+            self,
+            Files(),
+            self._programs,
+            self._sockets,
+            Messages(),
+            Verdicts(),
+            ZeroCopy(),
+            Xdp(),
+            Netlink(),
+        )
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
