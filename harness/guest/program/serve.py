@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Any
 
+from .bare import Bare
 from .files import Files
 from .programs import Programs
 from .sockets import Sockets
@@ -58,7 +59,7 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy())
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Bare())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
