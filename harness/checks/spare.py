@@ -100,8 +100,8 @@ def transmit_ring(bound: Bound, pages: int = 16) -> Iterator[Ring]:
         undo.callback(regs.write, TXDCTL, 0, SPARE_QUEUE)
         regs.do(
             (offset(TXDCTL, SPARE_QUEUE), 0),
-            (offset(TDBAL, SPARE_QUEUE), memory.address & 0xFFFF_FFFF),
-            (offset(TDBAH, SPARE_QUEUE), memory.address >> 32),
+            (offset(TDBAL, SPARE_QUEUE), memory.address(0) & 0xFFFF_FFFF),
+            (offset(TDBAH, SPARE_QUEUE), memory.address(0) >> 32),
             (offset(TDLEN, SPARE_QUEUE), SLOTS * DESCRIPTOR),
             (offset(TDH, SPARE_QUEUE), 0),
             (offset(TDT, SPARE_QUEUE), 0),
@@ -114,7 +114,7 @@ def send_plain(ring: Ring, first: int, packets: list[bytes]) -> None:
     """Hand one frame a descriptor to the card, from slot ``first`` on; buffer n is slot n's."""
     for at, frame in enumerate(packets, first):
         ring.memory.store(ring.buffer(at), frame)
-        ring.put(at, data(ring.memory.address + ring.buffer(at), len(frame)))
+        ring.put(at, data(ring.memory.address(ring.buffer(at)), len(frame)))
     ring.registers.write(TDT, first + len(packets), SPARE_QUEUE)
 
 
@@ -133,15 +133,15 @@ def receive_ring(bound: Bound, posted: int, control: int) -> Iterator[Ring]:
     regs = registers(bound)
     table = [(RETA, n) for n in range(RETA.count)]
     with ExitStack() as undo:
-        memory = undo.enter_context(block(bound.guest.agent, max(2, 1 << (posted // 2).bit_length())))
+        memory = undo.enter_context(block(bound.guest.agent, 2 + posted // 2))
         undo.callback(regs.write, RXDCTL, 0, SPARE_QUEUE)
         ring = Ring(regs, memory)
         for index in range(posted):
-            ring.put(index, RxRead.encode(packet_address=memory.address + ring.buffer(index, PAGE // 2)))
+            ring.put(index, RxRead.encode(packet_address=memory.address(ring.buffer(index, PAGE // 2))))
         regs.do(
             (offset(RXDCTL, SPARE_QUEUE), 0),
-            (offset(RDBAL, SPARE_QUEUE), memory.address & 0xFFFF_FFFF),
-            (offset(RDBAH, SPARE_QUEUE), memory.address >> 32),
+            (offset(RDBAL, SPARE_QUEUE), memory.address(0) & 0xFFFF_FFFF),
+            (offset(RDBAH, SPARE_QUEUE), memory.address(0) >> 32),
             (offset(RDLEN, SPARE_QUEUE), SLOTS * DESCRIPTOR),
             (offset(RDH, SPARE_QUEUE), 0),
             (offset(SRRCTL, SPARE_QUEUE), control),

@@ -22,10 +22,10 @@ QUEUE = 1
 VECTOR = 1 + QUEUE
 SPARE = 1 << SPARE_VECTOR
 INTERVAL_US = 8000
-LEAST_US, MOST_US = INTERVAL_US * 3 // 4, INTERVAL_US * 3
-"""A moderated queue's gaps: on the average not much below the interval, and some far below four times of it."""
+LEAST_US, MOST_US = INTERVAL_US // 2, INTERVAL_US * 3
+"""Where the lower quartile of the gaps must lie. An emulated guest makes some gaps shorter by being late before."""
 
-GAPS = 8
+GAPS = 12
 WRITES, EVERY_US = 100, 1000
 OTHER = 1 << 0
 """EICR: the vector of everything but queues, as igb_configure_msix routes it."""
@@ -33,9 +33,9 @@ OTHER = 1 << 0
 
 @claim("DEV-01")
 def test_the_interval_is_in_microseconds(bound: Bound, evidence: Evidence) -> None:
-    """A vector is raised every millisecond with rx-usecs 8000: its interrupts must come 8 ms apart, not 32 ms.
+    """A vector is raised every millisecond with rx-usecs 8000: its interrupts must come 8 ms apart.
 
-    Load makes gaps longer, so the shortest is compared with three intervals, and the average with less than one.
+    Not 32 ms, and not two for each 32 ms: one quarter of the gaps is below the lower quartile, and no more.
     """
     bound.netif.settings.set_coalescing(rx_usecs=INTERVAL_US)
     regs = registers(bound)
@@ -56,8 +56,7 @@ def test_the_interval_is_in_microseconds(bound: Bound, evidence: Evidence) -> No
         trace.read_until(enough, f"{GAPS + 3} interrupts of a raised vector", 30)
     gaps = [(late - early) // 1000 for early, late in pairwise(times)]
     evidence.note(guest={"gaps, us": gaps}, device=told(bound, f"EITR[{VECTOR}]"))
-    assert min(gaps) < MOST_US
-    assert sum(gaps) / len(gaps) > LEAST_US
+    assert LEAST_US < sorted(gaps)[len(gaps) // 4] < MOST_US
 
 
 @claim("DEV-02")

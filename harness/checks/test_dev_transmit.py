@@ -32,7 +32,7 @@ def test_legacy_transmit_descriptors_are_served(bound: Bound, evidence: Evidence
     """One frame in buffers of 100 and 200 bytes, RS on the last descriptor only: DD must come there and only there."""
     sent = plain(bound, 300, 1, to_guest=False)
     with transmit_ring(bound) as ring:
-        address = ring.memory.address + ring.buffer(0)
+        address = ring.memory.address(ring.buffer(0))
         ring.memory.store(ring.buffer(0), sent)
         ring.put(0, TxLegacy.encode(address=address, length=100, ifcs=1))
         ring.put(1, TxLegacy.encode(address=address + 100, length=200, ifcs=1, eop=1, rs=1))
@@ -78,7 +78,7 @@ def test_a_tag_is_inserted_only_with_vlan_mode(bound: Bound, evidence: Evidence)
             for turn, value in enumerate((control | CTRL.vme.mask, control & ~CTRL.vme.mask)):
                 regs.write(CTRL, value)
                 ring.put(2 * turn, TxContext.encode(dtyp=TxContext.DTYP, dext=1, maclen=14, vlan=TAG))
-                ring.put(2 * turn + 1, data(ring.memory.address + ring.buffer(0), len(sent), vle=1))
+                ring.put(2 * turn + 1, data(ring.memory.address(ring.buffer(0)), len(sent), vle=1))
                 regs.write(TDT, 2 * turn + 2, SPARE_QUEUE)
                 left += bound.peer.expect(1, lambda one: one[:HEADER] == sent[:HEADER])
     evidence.note(guest={"on the wire": [one[:18].hex() for one in left]}, device=told(bound, "CTRL"))
@@ -95,7 +95,7 @@ def test_the_doorbell_does_not_wait_for_the_wire(bound: Bound, evidence: Evidenc
     sent = plain(bound, LARGE, 3, to_guest=False)
     turns = []
     with transmit_ring(bound) as ring:
-        regs, address = ring.registers, ring.memory.address + ring.buffer(0)
+        regs, address = ring.registers, ring.memory.address(ring.buffer(0))
         ring.memory.store(ring.buffer(0), sent)
         looks = [(offset(TDH, SPARE_QUEUE),)] * LOOKS
         for _ in range(10):

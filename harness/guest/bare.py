@@ -75,11 +75,15 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Memory of the guest in one piece, and the address at which the card finds it."""
+    """Memory of the guest, and the addresses at which the card finds its pages."""
 
     agent: Agent
     handle: int
-    address: int
+    pages: tuple[int, ...]
+
+    def address(self, at: int) -> int:
+        """Return where the card finds the byte at ``at``; what follows it on the page is behind it."""
+        return self.pages[at // PAGE] + at % PAGE
 
     def store(self, at: int, data: bytes) -> None:
         """Store bytes."""
@@ -92,9 +96,9 @@ class Block:
 
 @contextmanager
 def block(agent: Agent, pages: int) -> Iterator[Block]:
-    """Own ``pages`` (a power of two) of memory until the end of the block; whoever told the card must take it back."""
-    handle, address = agent.call("block_open", pages=pages)
+    """Own ``pages`` of memory until the end of the block; whoever told the card must take it back."""
+    handle, addresses = agent.call("block_open", pages=pages)
     try:
-        yield Block(agent, handle, address)
+        yield Block(agent, handle, tuple(addresses))
     finally:
         agent.call("block_close", handle=handle)

@@ -69,19 +69,19 @@ class Bare:
                 return value
             time.sleep(POLL_S)
 
-    def block_open(self, pages: int) -> list[int]:
-        """Get ``pages`` (a power of two) of zeroed memory in one piece that stays where it is.
+    def block_open(self, pages: int) -> tuple[int, list[int]]:
+        """Get ``pages`` of zeroed memory that stay where they are.
 
-        The answer is its handle and the address at which a card finds it. The memory is that of a packet ring
+        The answer is their handle and the address at which a card finds each page. The memory is that of a packet ring
         (packet(7), PACKET_RX_RING) that belongs to no protocol: the kernel never moves it.
         """
         size = pages * PAGE
         ring = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        ring.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIII", size, 1, PAGE, pages))
+        ring.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIII", PAGE, pages, PAGE, pages))
         memory = mmap.mmap(ring.fileno(), size)
         memory[:] = bytes(size)
         self._blocks[ring.fileno()] = (ring, memory)
-        return [ring.fileno(), physical(ctypes.addressof(ctypes.c_char.from_buffer(memory)))]
+        return ring.fileno(), physical(ctypes.addressof(ctypes.c_char.from_buffer(memory)), pages)
 
     def block_store(self, handle: int, at: int, data: str) -> None:
         """Store bytes (base64) in a block."""
@@ -129,11 +129,11 @@ def window(path: str) -> Iterator[memoryview]:
         os.close(handle)
 
 
-def physical(virtual: int) -> int:
-    """Return the physical address of mapped memory (Documentation/admin-guide/mm/pagemap.rst)."""
+def physical(virtual: int, pages: int) -> list[int]:
+    """Return the physical address of each page of mapped memory (Documentation/admin-guide/mm/pagemap.rst)."""
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:  # noqa: PTH123 - a file of the kernel's
         pagemap.seek(virtual // PAGE * 8)
-        (entry,) = struct.unpack("Q", pagemap.read(8))
-    if not entry & PRESENT or not entry & FRAME_NUMBER:
-        raise OSError(f"memory for a card must have a page, and that at {virtual:#x} has none")
-    return int((entry & FRAME_NUMBER) * PAGE + virtual % PAGE)
+        entries = struct.unpack(f"{pages}Q", pagemap.read(8 * pages))
+    if not all(entry & PRESENT and entry & FRAME_NUMBER for entry in entries):
+        raise OSError(f"memory for a card must have pages, and some of {pages} at {virtual:#x} has none")
+    return [int((entry & FRAME_NUMBER) * PAGE) for entry in entries]
