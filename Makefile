@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-harness test-protocol test-page test-guest mutants bench lint format docs clean distclean
+.PHONY: help setup run test test-model test-harness test-protocol test-page test-guest mutants compare bench lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,6 +36,9 @@ test-guest: setup ## run the tests with QEMU and a real driver
 
 mutants: setup ## break the card on purpose, claim by claim, and expect each claim's check to fail
 	@$(VENV) -m harness.cli mutants $(ARGS)
+
+compare: setup ## judge the known departures of QEMU's own igb on both cards (ARGS=--all: every claim with a check)
+	@$(VENV) -m harness.cli compare $(ARGS)
 
 bench: setup ## measure the card against QEMU's own igb in the same guest
 	@$(VENV) -m harness.cli bench $(ARGS)

@@ -91,6 +91,8 @@ def as_json(claim: Claim, what: Known) -> dict[str, object]:
         "fault": claim.fault,
         "kernels": claim.kernels.text,
         "waived": claim.waived,
+        "severity": claim.departure.severity.value if claim.departure else "",
+        "peer": claim.departure.peer.value if claim.departure else "",
     }
 
 
@@ -126,6 +128,8 @@ def explained(claim: Claim, what: Known) -> Iterator[str]:
         "Turns it red": claim.fault,
         "Kernels": claim.kernels.text,
         "Waived": claim.waived,
+        "Severity": claim.departure.severity.value if claim.departure else "",
+        "QEMU's igb": claim.departure.peer.value if claim.departure else "",
     }
     yield from (_labelled(label, text) for label, text in facts.items() if text)
     for citation in what.cited.get(claim.id, ()):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command ``hilnic``: run the checks, read the claims, try the mutants, measure, regenerate the pages."""
+"""The command ``hilnic``: run the checks, read the claims, try mutants, compare, measure, regenerate the pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import claims_command, docs, mutants, run
+from harness import claims_command, compare, docs, mutants, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
 from harness.errors import UsageError, WorldError
@@ -42,6 +42,15 @@ exit status:
 """
 
 
+COMPARE_EPILOGUE = """\
+exit status:
+  0  our card holds every claim, and every departure of severity H that the peer is expected to fail is told apart
+  1  our card breaks a claim, or such a departure cannot be told
+  2  the command is wrong
+  3  the machine lacks something or the lab broke, so that one of these could not be judged
+"""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with one line for an error."""
 
@@ -55,14 +64,16 @@ class Console:
     """Standard output as the progress needs it."""
 
     is_tty: bool
+    beside: bool = False
+    """Write to standard error: standard output has something else to carry."""
 
     def line(self, text: str) -> None:
         """Write one whole line."""
-        print(text, flush=True)
+        print(text, flush=True, file=sys.stderr if self.beside else sys.stdout)
 
     def rewrite(self, text: str) -> None:
         """Replace the line at the cursor."""
-        print(f"\r\x1b[2K{text}", end="", flush=True)
+        print(f"\r\x1b[2K{text}", end="", flush=True, file=sys.stderr if self.beside else sys.stdout)
 
 
 REPORT = Path("build/report")
@@ -161,6 +172,24 @@ def parser() -> argparse.ArgumentParser:
     mutates.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
+
+    compares = verbs.add_parser(
+        "compare",
+        help="judge the same claims on our card and on QEMU's own igb",
+        description="Run checks on both cards, each in a guest of its own; see docs/comparison.md.",
+        epilog=COMPARE_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compares.add_argument("--peer", default=compare.PEERS[0], choices=compare.PEERS, help="default: %(default)s")
+    compares.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks that match")
+    compares.add_argument("--claims", default="", metavar="IDS", help="these claims; default: those of the area DEV")
+    compares.add_argument("--all", action="store_true", help="every claim that has a check")
+    compares.add_argument("--json", default="", metavar="FILE", help="save the rows; - writes them to standard output")
+    compares.add_argument(
+        "--report", type=Path, default=Path("build/compare"), metavar="DIR", help="default: %(default)s"
+    )
+    _lab_options(compares)
+    compares.set_defaults(command=_compare)
 
     measures = verbs.add_parser(
         "bench",
@@ -277,6 +306,34 @@ def _mutants(arguments: argparse.Namespace) -> ExitStatus:
         print(f"{len(missing)} must-claims have no mutant: {', '.join(missing)}")
         return ExitStatus.BROKEN
     return ExitStatus.HOLDS if killed == len(fates) else ExitStatus.BROKEN
+
+
+def _compare(arguments: argparse.Namespace) -> ExitStatus:
+    request = compare.CompareRequest(
+        peer=arguments.peer,
+        claim_ids=tuple(claim.id for claim in _chosen(arguments.claims)),
+        expression=arguments.expression,
+        every_claim=arguments.all,
+        accelerator=arguments.accel,
+        kernel=arguments.kernel,
+        smp=arguments.smp,
+    )
+    beside = arguments.json == "-"
+    console = Console((sys.stderr if beside else sys.stdout).isatty(), beside)
+    progress = terminal.Progress(console)
+    try:
+        found = compare.compare(request, arguments.report.absolute(), progress)
+    finally:
+        progress.close()
+    for line in ("", *compare.table(found, request.peer), "", compare.sentence(found)):
+        console.line(line)
+    if beside:
+        print(compare.as_json(found))
+    elif arguments.json:
+        path = Path(arguments.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(compare.as_json(found) + "\n", encoding="utf-8")
+    return compare.status(found)
 
 
 def _bench(arguments: argparse.Namespace) -> ExitStatus:

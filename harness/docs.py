@@ -113,6 +113,8 @@ def _claim_lines(claim: Claim, checks: Sequence[Citation], root: Path) -> Iterat
     yield f"- Guest: {markdown(claim.guest_witness)}"
     yield f"- Device: {markdown(claim.device_witness)}"
     yield f"- Must turn it red: {markdown(claim.fault)}"
+    if claim.departure is not None:
+        yield f"- QEMU's igb: {claim.departure.peer.value}, severity {claim.departure.severity.value}"
     if claim.kernels.text:
         yield f"- Kernels: {markdown(claim.kernels.text)}"
     if checks:

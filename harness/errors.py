@@ -24,6 +24,10 @@ class LabBroken(WorldError):
     """A part of the lab (QEMU, the card, the wire) failed; no claim was judged."""
 
 
+class NotComparable(LabBroken):
+    """A check asks what only our own card can answer, and another card is plugged: there is nothing to compare."""
+
+
 class GuestFault(WorldError):
     """The guest's kernel panicked, oopsed or hung: a finding about the guest, not about the lab."""
 

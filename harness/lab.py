@@ -8,14 +8,14 @@ import shutil
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from harness import frames
 from harness.card import Card
 from harness.emulator import CardOptions, CardProcess, CardSockets
-from harness.errors import GuestFault, LabBroken
+from harness.errors import GuestFault, LabBroken, NotComparable
 from harness.machine import datagram_netdev, qemu_igb, vfio_user_card
 from harness.peer import Peer
 from harness.snapshot import Materials, inputs_of, machine_for, restore, snapshot
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harness.guest.netif import NetIf
     from harness.qemu import Vm
 
+QEMU_IGB = "qemu-igb"
 SLOT = "rp0"
 CARD = "card"
 NETDEV = "wire"
@@ -57,9 +58,9 @@ class Bound:
 
     @property
     def card(self) -> Card:
-        """The control connection. Raises LabBroken for a card without one."""
+        """The control connection. Raises NotComparable for a card without one."""
         if self.control is None:
-            raise LabBroken(f"the card must have a control socket, and {self.options.kind} has none")
+            raise NotComparable(f"the card must have a control socket, and {self.options.kind} has none")
         return self.control
 
 
@@ -76,7 +77,7 @@ class Plugged:
         guest = Station.of(options.mac, GUEST_IPV4, GUEST_IPV6)
         with ExitStack() as undo:
             self.peer = undo.enter_context(Peer(sockets.peer, sockets.wire, station, guest))
-            if options.kind != "qemu-igb":
+            if options.kind != QEMU_IGB:
                 self.process = undo.enter_context(CardProcess(options, sockets, folder))
             self._undo = undo.pop_all()
 
@@ -228,7 +229,20 @@ class Lab:
         self._bound = Bound(netif, guest, plugged.peer, guest.console, options, plugged.control)
 
     def plug(self, options: CardOptions | None = None) -> Plugged:
-        """Start a card and plug it, without waiting for the driver (state ``emulator``)."""
+        """Start a card and plug it, without waiting for the driver (state ``emulator``).
+
+        Raises NotComparable if the lab's cards are QEMU's own and the options ask for what those cannot be.
+        """
+        if (
+            self.default.kind == QEMU_IGB
+            and options is not None
+            and replace(options, mac=self.default.mac)
+            not in (
+                self.default,
+                CardOptions(QEMU_IGB, mac=self.default.mac),
+            )
+        ):
+            raise NotComparable(f"the card must be as {QEMU_IGB} is, not {options}")
         self._cards += 1
         sockets = CardSockets(
             *(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer"))

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from harness import claims
-from harness.errors import EnvironmentLacks, LabBroken, UsageError
+from harness.errors import EnvironmentLacks, LabBroken, NotComparable, UsageError
 from harness.evidence import Evidence, slug
 from harness.report import html, ktap, results, terminal
 from harness.report.results import CheckResult, Outcome
@@ -120,7 +120,7 @@ class Run:
 
     def add(self, check: CheckResult) -> None:
         """Put down how a check, or a part of it, ended; the worst part counts."""
-        order = (Outcome.PASSED, Outcome.SKIPPED, Outcome.LAB_BROKEN, Outcome.FAILED)
+        order = (Outcome.PASSED, Outcome.SKIPPED, Outcome.NOT_COMPARABLE, Outcome.LAB_BROKEN, Outcome.FAILED)
         before = self._checks.get(check.nodeid)
         if before is not None and order.index(before.outcome) > order.index(check.outcome):
             check = replace(check, outcome=before.outcome, reason=before.reason)
@@ -272,6 +272,10 @@ def pytest_runtest_makereport(
         outcome = Outcome.SKIPPED
         words = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", ""))
         reason = words.removeprefix("Skipped: ")
+    elif report.failed and call.excinfo is not None and isinstance(call.excinfo.value, NotComparable):
+        outcome, reason = Outcome.NOT_COMPARABLE, str(call.excinfo.value)
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, reason)
     elif report.failed:
         error = call.excinfo.value if call.excinfo is not None else None
         outcome = Outcome.LAB_BROKEN if isinstance(error, (EnvironmentLacks, LabBroken)) else Outcome.FAILED

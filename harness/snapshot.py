@@ -65,10 +65,13 @@ class Materials:
 
 
 def machine_for(image: Image, *, accelerator: str, cpus: int, iommu: bool = False) -> Machine:
-    """Return the machine that boots ``image``. Emulated CPUs may be slow without being stuck."""
+    """Return the machine that boots ``image``. Emulated CPUs may be slow without being stuck.
+
+    Programs of the guest may map a card's registers beside its driver (iomem=relaxed).
+    """
     patience = " rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60 tsc=reliable" if accelerator == "tcg" else ""
     passthrough = " intel_iommu=on iommu.strict=1" if iommu else ""
-    cmdline = f"{image.command_line}{patience}{passthrough}"
+    cmdline = f"{image.command_line} iomem=relaxed{patience}{passthrough}"
     return Machine(image.kernel, image.initrd, image.root, cmdline, accelerator, cpus, iommu=iommu)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.emulator import CardOptions
+from harness.errors import NotComparable
 from harness.opening import open_lab, own_folder
 from harness.settling import settle
 
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(CHECK_S, func_only=True))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say of a check without a lab that it is about our card, whichever is plugged."""
+    if item.config.getoption("--card") != "hilnic" and "lab" not in getattr(item, "fixturenames", ()):
+        raise NotComparable("the check must ask the card that is plugged, and starts one of its own")
 
 
 @pytest.fixture(scope="session")

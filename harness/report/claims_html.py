@@ -27,6 +27,11 @@ def word(result: ClaimResult) -> str:
     return "todo" if result.state is State.TODO else result.verdict.value
 
 
+def kind(result: ClaimResult) -> str:
+    """Return the word under which a claim is counted: one that the plugged card cannot answer was not run."""
+    return Verdict.NOT_RUN.value if result.verdict is Verdict.NOT_COMPARABLE else word(result)
+
+
 def claim(result: ClaimResult, pictures: Mapping[str, Sequence[Picture]]) -> str:
     """Return the claim as an element that folds."""
     own, verdict = result.claim, word(result)
@@ -50,7 +55,7 @@ def claim(result: ClaimResult, pictures: Mapping[str, Sequence[Picture]]) -> str
         *(check(each, pictures.get(each.nodeid, ())) for each in result.checks),
     ]
     is_open = " open" if result.verdict is Verdict.BROKEN else ""
-    data = f'data-area="{escape(own.area)}" data-verdict="{escape(verdict)}" data-priority="{own.priority.value}"'
+    data = f'data-area="{escape(own.area)}" data-verdict="{escape(kind(result))}" data-priority="{own.priority.value}"'
     opening = f'<details class="claim" id="{escape(own.id)}" {data}{is_open}><summary>{summary}</summary>'
     body = "\n".join(parts)
     return f'{opening}<div class="body">\n{body}\n</div></details>'

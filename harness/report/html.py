@@ -12,7 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from harness.report import claims_html, figures_html, terminal
-from harness.report.claims_html import css, word
+from harness.report.claims_html import css, kind
 from harness.report.results import ExitStatus, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ def _by_chapter(claims: Iterable[ClaimResult]) -> Iterator[tuple[str, list[Claim
 def _counts(run: RunResult) -> Iterator[str]:
     """Yield a button a verdict: how many, how many of them must hold; it filters the claims below."""
     for each in WORDS:
-        counted = [claim for claim in run.claims if word(claim) == each]
+        counted = [claim for claim in run.claims if kind(claim) == each]
         must = sum(claim.claim.priority.value == "P0" for claim in counted)
-        kind = "not-run" if each == "todo" else css(each)
+        style = "not-run" if each == "todo" else css(each)
         yield (
-            f'<button type="button" class="{kind}{"" if counted else " none"}" data-verdict="{each}">'
-            f'<span class="verdict {kind}">{each}</span> <b>{len(counted)}</b> '
+            f'<button type="button" class="{style}{"" if counted else " none"}" data-verdict="{each}">'
+            f'<span class="verdict {style}">{each}</span> <b>{len(counted)}</b> '
             f"<small>{must} of them P0</small></button>"
         )
 
@@ -120,7 +120,7 @@ def _problems(problems: Sequence[str]) -> str:
 def _overview(title: str, claims: Sequence[ClaimResult]) -> str:
     """Return a row of the table of chapters: a bar of verdicts, and the numbers."""
     area = claims[0].claim.area
-    numbers = {each: sum(word(claim) == each for claim in claims) for each in WORDS}
+    numbers = {each: sum(kind(claim) == each for claim in claims) for each in WORDS}
     parts = "".join(
         f'<i class="{css(each)}" style="flex:{number}" title="{number} {each}"></i>'
         for each, number in numbers.items()

@@ -31,6 +31,8 @@ class Outcome(Enum):
     SKIPPED = "skipped"
     LAB_BROKEN = "lab broken"
     """The lab or the machine failed it: nothing was judged."""
+    NOT_COMPARABLE = "not comparable"
+    """It asks what the card that is plugged cannot answer: nothing was judged."""
 
 
 class Verdict(Enum):
@@ -40,6 +42,7 @@ class Verdict(Enum):
     BROKEN = "broken"
     WAIVED = "waived"
     NOT_RUN = "not run"
+    NOT_COMPARABLE = "not comparable"
 
 
 class ExitStatus(Enum):
@@ -132,6 +135,7 @@ def judge(claim: Claim, checks: Sequence[CheckResult], kernel: str = "") -> tupl
     for outcome, verdict in (
         (Outcome.FAILED, Verdict.BROKEN),
         (Outcome.LAB_BROKEN, Verdict.NOT_RUN),
+        (Outcome.NOT_COMPARABLE, Verdict.NOT_COMPARABLE),
         (Outcome.SKIPPED, Verdict.NOT_RUN),
     ):
         for check in checks:

@@ -18,6 +18,8 @@ A file holds one area::
     kernels = ">=6.12,<7"      # optional: releases of the guest kernel that the claim speaks about
     state = "todo"             # optional, P1 and P2 only: no check yet
     waived = "reason"          # optional: will not be checked, and why
+    severity = "H"             # DEV only: who sees the departure. H: Linux igb, M: others, L: nobody in practice
+    peer = "fails"             # with severity: how QEMU's own igb comes out: fails, holds or cannot be told
 """
 
 from __future__ import annotations
@@ -39,11 +41,14 @@ SPEC_DIRECTORY = Path(__file__).parent
 
 #: The order of the chapters in tables and pages.
 AREAS = (
-    "IRQ", "ING", "NAPI", "GRO", "RSS", "RPS", "RFS", "EGR", "TX", "TXC", "BQL", "LNK", "ETH", "OFF", "ROB",
+    "IRQ", "ING", "NAPI", "GRO", "RSS", "RPS", "RFS", "EGR", "TX", "TXC", "BQL", "LNK", "ETH", "OFF", "ROB", "DEV",
 )  # fmt: skip
 
+DEPARTURES = "DEV"
+"""The area of the claims that QEMU's own igb is known to break."""
+
 _TEXTS = ("title", "statement", "source", "guest_witness", "device_witness", "fault")
-_OPTIONAL = ("kernels", "state", "waived")
+_OPTIONAL = ("kernels", "state", "waived", "severity", "peer")
 _ID = re.compile(r"[A-Z]+-[0-9]{2}")
 _BOUND = re.compile(r"(>=|<=|==|>|<)([0-9]+(?:\.[0-9]+)*)")
 
@@ -54,6 +59,38 @@ class Priority(Enum):
     P0 = "P0"
     P1 = "P1"
     P2 = "P2"
+
+
+class Severity(Enum):
+    """Who sees where QEMU's igb departs from the 82576."""
+
+    HIGH = "H"
+    """Linux igb and its users."""
+    MEDIUM = "M"
+    """Other drivers and tools."""
+    LOW = "L"
+    """Nobody in practice."""
+
+
+class Peer(Enum):
+    """How QEMU's own igb is expected to come out."""
+
+    FAILS = "fails"
+    HOLDS = "holds"
+    CANNOT_BE_TOLD = "cannot be told"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """What a claim of the area DEV says of QEMU's own igb."""
+
+    severity: Severity
+    peer: Peer
+
+    @property
+    def must_be_told(self) -> bool:
+        """Whether a comparison fails when the two cards come out alike: seen by Linux, and expected of QEMU's igb."""
+        return self.severity is Severity.HIGH and self.peer is Peer.FAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +140,7 @@ class Claim:
     kernels: KernelRange = field(default_factory=KernelRange)
     todo: bool = False
     waived: str = ""
+    departure: Departure | None = None
 
     @property
     def area(self) -> str:
@@ -222,7 +260,20 @@ def _claim(path: Path, area: str, entry: object) -> Claim:
     except UsageError as error:
         raise UsageError(f"{path}: {claim_id}: kernels: {error}") from error
     todo, waived = bool(options["state"]), options["waived"]
-    return Claim(claim_id, Priority(priority), **texts, kernels=kernels, todo=todo, waived=waived)
+    departure = _departure(path, claim_id, options["severity"], options["peer"])
+    if (area == DEPARTURES) != (departure is not None):
+        raise UsageError(f"{path}: {claim_id}: severity and peer must be in {DEPARTURES}, and nowhere else")
+    return Claim(claim_id, Priority(priority), **texts, kernels=kernels, todo=todo, waived=waived, departure=departure)
+
+
+def _departure(path: Path, claim_id: str, severity: str, peer: str) -> Departure | None:
+    if not severity and not peer:
+        return None
+    for key, value, kind in (("severity", severity, Severity), ("peer", peer, Peer)):
+        known = [member.value for member in kind]
+        if value not in known:
+            raise UsageError(f"{path}: {claim_id}: {key} must be one of {', '.join(known)}, not {value!r}")
+    return Departure(Severity(severity), Peer(peer))
 
 
 def _refuse_unknown(path: Path, where: str, table: Mapping[str, object], known: tuple[str, ...]) -> None:

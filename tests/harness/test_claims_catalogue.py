@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.spec import catalogue
-from harness.spec.catalogue import KernelRange, Priority
+from harness.spec.catalogue import Departure, KernelRange, Peer, Priority, Severity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +31,10 @@ def spec(
 def test_all_claims_are_there_with_their_priorities() -> None:
     book = catalogue.load()
     counts = {chapter.area: len(chapter.claims) for chapter in book.chapters}
-    assert len(book) == sum(counts.values()) == 220
-    assert [sum(claim.priority is priority for claim in book) for priority in Priority] == [80, 126, 14]
+    assert len(book) == sum(counts.values()) == 245
+    assert [sum(claim.priority is priority for claim in book) for priority in Priority] == [80, 134, 31]
     assert tuple(counts) == catalogue.AREAS
-    assert (counts["IRQ"], counts["BQL"], counts["EGR"]) == (21, 20, 24)
+    assert (counts["IRQ"], counts["BQL"], counts["EGR"], counts["DEV"]) == (21, 20, 24, 25)
 
 
 def test_every_statement_is_one_sentence_and_no_two_are_alike() -> None:
@@ -66,6 +66,50 @@ def test_a_well_formed_entry_is_read_whole(tmp_path: Path) -> None:
 def test_a_malformed_entry_is_refused_with_file_and_value(tmp_path: Path, change: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=rf"rss\.toml: .*{message}"):
         catalogue.load(spec(tmp_path, ENTRY | change))
+
+
+DEPARTURE = ENTRY | {"id": "DEV-03", "priority": "P1", "severity": "H", "peer": "fails"}
+DEV = 'area = "DEV"\nchapter = "c"\n'
+
+
+def test_a_departure_says_who_sees_it_and_how_the_peer_comes_out(tmp_path: Path) -> None:
+    [claim] = catalogue.load(spec(tmp_path, DEPARTURE, head=DEV, name="dev"))
+    assert claim.departure == Departure(Severity.HIGH, Peer.FAILS)
+
+
+@pytest.mark.parametrize(
+    ("severity", "peer", "must"),
+    [("H", "fails", True), ("H", "holds", False), ("H", "cannot be told", False), ("M", "fails", False)],
+)
+def test_only_what_linux_sees_of_a_peer_that_fails_must_be_told(severity: str, peer: str, must: bool) -> None:
+    assert Departure(Severity(severity), Peer(peer)).must_be_told is must
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"severity": "X"}, "severity must be one of H, M, L, not 'X'"),
+        ({"severity": ""}, "severity must be a text that is not empty, not ''"),
+        ({"peer": "wins"}, "peer must be one of fails, holds, cannot be told, not 'wins'"),
+        ({"peer": None}, "peer must be one of fails, holds, cannot be told, not ''"),
+        ({"peer": None, "severity": None}, "severity and peer must be in DEV, and nowhere else"),
+    ],
+)
+def test_a_malformed_departure_is_refused(tmp_path: Path, change: dict[str, str | None], message: str) -> None:
+    entry = {key: value for key, value in (DEPARTURE | change).items() if value is not None}
+    with pytest.raises(UsageError, match=rf"dev\.toml: DEV-03: {message}"):
+        catalogue.load(spec(tmp_path, entry, head=DEV, name="dev"))
+
+
+def test_a_departure_outside_its_area_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="RSS-03: severity and peer must be in DEV, and nowhere else"):
+        catalogue.load(spec(tmp_path, ENTRY | {"severity": "H", "peer": "fails"}))
+
+
+def test_every_departure_of_the_review_is_a_claim() -> None:
+    chapter = catalogue.load().chapter("DEV")
+    assert [claim.id for claim in chapter.claims] == [f"DEV-{number:02}" for number in range(1, 26)]
+    assert {claim.id for claim in chapter.claims if claim.waived} == {"DEV-10", "DEV-20"}
 
 
 def test_an_id_given_twice_is_refused(tmp_path: Path) -> None:

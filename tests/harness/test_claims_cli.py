@@ -65,7 +65,7 @@ def test_claims_of_an_area_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
 def test_claims_as_json_hold_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claims", "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
-    assert len(table) == 220
+    assert len(table) == 245
     [claim] = [entry for entry in table if entry["id"] == "IRQ-16"]
     assert (claim["priority"], claim["kernels"]) == ("P0", ">=6.12,<7")
 

@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Any
 
+from .bare import Bare
 from .files import Files
 from .messages import Messages
 from .netlink import Netlink
@@ -73,6 +74,7 @@ class Agent:
             Xdp(),
             Netlink(),
         )
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Bare())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
