@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness import frames
 from harness.checks.arrivals import poll_on
 from harness.checks.merging import HELD, MERGED, NORMAL, QUEUE, Merging, merging, skb_length
-from harness.checks.connections import READ_S, connect, crc_of, told
+from harness.checks.segments import READ_S, connect, crc_of, told
 from harness.claims import claim
 from harness.dissect import dissect
 from harness.frames import Checksum

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from device_model.igb import filters as module
 from device_model.igb.spec.receive import RETA, RSSRK
-from device_model.packet.toeplitz import RssType, hash_input
 from device_model.packet import parse as parser
-from device_model.packet.toeplitz import hash_input
+from device_model.packet.toeplitz import RssType, hash_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable

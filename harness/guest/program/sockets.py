@@ -240,6 +240,7 @@ class Sockets:
             data, control, _, _ = made.recvmsg(LARGEST_FRAME, CONTROL_ROOM)
             got.append((len(data), zlib.crc32(data), [(level, kind, b64(body)) for level, kind, body in control]))
         return got
+
     def receive_blocking(self, handle: int, count: int, seconds: float) -> dict[str, Any]:
         """Receive ``count`` datagrams by recv alone, each within ``seconds``; the answer holds lengths and the thread.
 
