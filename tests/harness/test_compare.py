@@ -231,7 +231,7 @@ def test_what_another_card_cannot_be_asked_is_not_comparable_and_no_failure(tmp_
     assert "control socket" in found["RSS-03"]["reason"]
     assert [check["artefacts"] for check in found["RSS-03"]["checks"]] == [[]]
     assert "  not comparable RSS-03" in finished.output
-    assert 'data-verdict="not comparable"' in (finished.report / "index.html").read_text()
+    assert 'class="verdict not-comparable"' in (finished.report / "index.html").read_text()
 
 
 def test_a_card_without_a_control_socket_says_so() -> None:

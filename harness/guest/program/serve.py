@@ -63,7 +63,7 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts = (
+        self._parts: tuple[object, ...] = (
             self,
             Files(),
             self._programs,
@@ -73,8 +73,8 @@ class Agent:
             ZeroCopy(),
             Xdp(),
             Netlink(),
+            Bare(),
         )
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Bare())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
