@@ -42,6 +42,7 @@ MSIX = Probe("f", "ig", "msix", "igb_msix_ring", "irq=$arg1:s32")
 OTHER = Probe("f", "ig", "other", "igb_msix_other", "irq=$arg1:s32")
 REFILL = Probe("f", "ig", "refill", "igb_alloc_rx_buffers", "count=cleaned_count:u16")
 SCHEDULE = Probe("f", "n", "sched", "__napi_schedule")
+SCHEDULE_IRQOFF = Probe("f", "n", "schedi", "__napi_schedule_irqoff")
 NET_RX_ACTION = Probe("f", "n", "rxa", "net_rx_action")
 NAPI_POLL = Probe("f", "n", "npoll", "__napi_poll")
 COMPLETE = Probe("f", "n", "cd", "napi_complete_done", "napi=$arg1:x64 work=work_done:s32")
@@ -54,6 +55,6 @@ RESET = Probe("f", "ig", "reset", "igb_reset_task")
 
 STANDARD = (
     *(XMIT, POLL, POLL_RETURN, MSIX, OTHER, REFILL),
-    *(SCHEDULE, NET_RX_ACTION, NAPI_POLL, COMPLETE, COMPLETE_RETURN, ENQUEUE, LIST, TIMEOUT, RESET),
+    *(SCHEDULE, SCHEDULE_IRQOFF, NET_RX_ACTION, NAPI_POLL, COMPLETE, COMPLETE_RETURN, ENQUEUE, LIST, TIMEOUT, RESET),
 )
 """What every snapshot has defined, so that a session only switches it on."""
