@@ -71,6 +71,8 @@ def exchange(bound: Bound, seen: Recording, vector: int, busy_us: int, port: int
             polled = len(seen.all("RegisterWritten", refills))
             bound.peer.send(frame)
             seen.wait(polled + 1, Deadline.after(PATIENCE_S), kind="RegisterWritten", where=refills)
+        if not busy_us:
+            calm(bound)
         after = len(messages(seen, vector)), len(armings(seen, vector))
         bound.peer.send(*target.frames([OWN_SIZE]))
         answer = waiting.result(PATIENCE_S)
