@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness import frames
 from harness.checks.arrivals import deliver, strangers, told
-from harness.checks.bursts import PATIENCE_S, calm, quiet
+from harness.checks.bursts import PATIENCE_S, calm, quiet, steer_to
 from harness.checks.drops import FREED, drop_reason, freed_for
 from harness.checks.ingress_filter import dropping
 from harness.checks.sinks import got, sink, summaries
@@ -31,6 +31,9 @@ EXPERIMENTAL = 0x88B5
 """EtherType for local experiments (IEEE 802): nobody handles it."""
 
 VLAN = 5
+QUEUE = 2
+"""All frames go there, so that one CPU takes them one after the other."""
+
 TAP, TC, VLAN_DEVICE, IP = "packet_rcv", "tc_run", "vlan_do_receive", "ip_rcv_core"
 
 
@@ -46,7 +49,7 @@ def tap(bound: Bound, protocol: int) -> int:
 
 def tapping(bound: Bound, handle: int, count: int) -> Pending:
     """Begin to read ``count`` frames from a tap."""
-    return bound.guest.agent.start("receive", handle=handle, count=count, seconds=PATIENCE_S, body=True)
+    return bound.guest.agent.start("receive", handle=handle, count=count, seconds=2 * PATIENCE_S, body=True)
 
 
 def entered(bound: Bound, trace: Session, sent: Sequence[bytes]) -> list[str]:
@@ -61,6 +64,7 @@ def entered(bound: Bound, trace: Session, sent: Sequence[bytes]) -> list[str]:
 def test_taps_see_a_frame_before_anything_else(bound: Bound, evidence: Evidence) -> None:
     """20 datagrams for a socket and 10 tagged frames, all dropped by tc; then one of each, not dropped; then no tap."""
     add_vlan(bound, VLAN)
+    steer_to(bound, QUEUE)
     quiet(bound)
     target = sink(bound)
     plain = target.frames([200 + n for n in range(21)])
@@ -76,7 +80,7 @@ def test_taps_see_a_frame_before_anything_else(bound: Bound, evidence: Evidence)
     ):
         with dropping(bound):
             dropped = entered(bound, trace, sent)
-        tapped = len(reading.result(PATIENCE_S + 5)["got"])
+        tapped = len(reading.result(2 * PATIENCE_S + 5)["got"])
         passed = [entered(bound, trace, [data]) for data in (plain[20], tagged[10])]
         bound.guest.agent.call("close", handle=handle)
         untapped = entered(bound, trace, [tagged[10]])
@@ -120,7 +124,7 @@ def test_frame_that_nobody_handles_is_dropped_and_counted(bound: Bound, evidence
         assert freed == ([] if handled else [EXPERIMENTAL] * len(sent))
         assert counted == (0 if handled else len(sent))
         assert delivered == [len(data) for data in sent]
-    assert [length for length, _, _, _ in reading.result(PATIENCE_S + 5)["got"]] == [len(data) for data in sent]
+    assert [length for length, _, _, _ in reading.result(2 * PATIENCE_S + 5)["got"]] == [len(data) for data in sent]
 
 
 def dropped_by_stack(bound: Bound) -> int:
