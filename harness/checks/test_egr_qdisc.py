@@ -133,18 +133,21 @@ def test_refused_packet_is_sent_again_first(bound: Bound, evidence: Evidence, ri
     segments = -(-(large + sum(small)) // segment)
     put_back = requeues(bound)
     bound.card.withhold_completions(QUEUE)
+
+    def ours(event: Seen) -> bool:
+        return sender.is_mine(event.frame) or dissect(event.frame).destination_port == PORT
+
     with bound.guest.trace.session(XMIT) as trace, bound.card.recording("FrameEmitted") as seen:
         sender.send(before)
         body = agent.call("send_gathered", cpus=[CPU], handle=handle, large=large, small=small)
         sender.send(after, first=before)
-        seen.wait(before, kind="FrameEmitted", where=of_queue)
+        seen.wait(before, kind="FrameEmitted", where=ours)
         trace.read()
         codes = [record["rc"] for record in trace.records]
         put_back = requeues(bound) - put_back
         bound.card.release_completions(QUEUE)
-        events = seen.wait(before + segments + after, kind="FrameEmitted", where=of_queue)
+        events = seen.wait(before + segments + after, kind="FrameEmitted", where=ours)
     wait_idle(bound, QUEUE)
-    agent.call("forget_gathered")
     frames = [event.frame for event in events]
     middle = [dissect(frame).payload for frame in frames[before : before + segments]]
     evidence.note(
