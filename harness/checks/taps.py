@@ -7,6 +7,9 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.dissect import dissect
+from harness.frames import UDP
+
 if TYPE_CHECKING:
     from harness.lab import Bound
 
@@ -25,12 +28,13 @@ class Tap:
     bound: Bound
     handle: int
 
-    def drain(self) -> list[bytes]:
-        """Return the frames that the tap has seen since it was opened or drained last."""
+    def datagrams(self) -> list[bytes]:
+        """Return the frames with UDP over IPv4 that the tap has seen since it was opened or asked last."""
         agent = self.bound.guest.agent
         agent.call("halt", stop=HALT)
         got = agent.call("receive", handle=self.handle, count=0, seconds=PATIENCE_S, body=True, stop=HALT)["got"]
-        return [base64.b64decode(body) for _, _, _, body in got]
+        frames = [base64.b64decode(body) for _, _, _, body in got]
+        return [frame for frame in frames if (dissect(frame).family, dissect(frame).protocol) == (4, UDP)]
 
 
 def tap(bound: Bound) -> Tap:

@@ -75,26 +75,27 @@ def test_large_send_over_the_paths_mtu_is_cut_in_software(bound: Bound, evidence
     Two segments are what a skb may hold at any pacing rate (tcp_min_tso_segs).
     """
     functions = ("ip_finish_output", "__skb_gso_segment", "ip_do_fragment", "ip_finish_output2")
-    sizes, known = (2920, 2920, 1897), NARROW_MTU - 40
+    sizes, known = ((2920, 2), (2920, 4), (1897, 2)), NARROW_MTU - 40
     alone(bound)
     patient(bound)
     chains, wires = [], []
-    with bound.peer.answering(answer_handshake):
+    with bound.peer.answering(answer_handshake), bound.guest.trace.session(functions=functions) as trace:
         connection = connect(bound)
         bound.guest.agent.call(
             "setsockopt", handle=connection.handle, level=socket.IPPROTO_IP, option=IP_MTU_DISCOVER, value=PMTUDISC_DONT
         )
         written = 0
-        for at, size in enumerate(sizes):
-            if at == 1:
+        for size, frames in sizes:
+            if written == sizes[0][0]:
                 patient(bound, "mtu", NARROW_MTU, metric=50)
             tail = bound.card.register("TDT", QUEUE)
-            with bound.guest.trace.session(functions=functions) as trace, bound.card.recording(*SEEN) as seen:
+            with bound.card.recording(*SEEN) as seen:
                 thread = send(bound, connection.handle, [FILLER[written : written + size]])
-                card = doorbells(bound, seen, tail, 4 if at == 1 else 2)
-            written += size
+                wires.append(doorbells(bound, seen, tail, frames))
+            trace.read()
             chains.append(entered(trace, thread))
-            wires.append(card)
+            trace.records.clear()
+            written += size
             connection.acknowledge(written)
         bound.guest.agent.call("close", handle=connection.handle)
     lengths = [[len(frame) - 14 for frame in card.frames] for card in wires]

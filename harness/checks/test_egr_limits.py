@@ -132,6 +132,9 @@ def test_send_buffer_is_charged_until_completion(bound: Bound, evidence: Evidenc
         sent = seen.wait(count, where=lambda event: event.queue == QUEUE)
     withheld = charged()
     each = withheld // count
+    assert before == 0
+    assert withheld == each * count
+    assert each > size
     told = []
     for release, left in ((first, count - first), (None, 0)):
         bound.card.release_completions(QUEUE, release)
@@ -140,7 +143,4 @@ def test_send_buffer_is_charged_until_completion(bound: Bound, evidence: Evidenc
     evidence.note(
         guest={"SIOCOUTQ": [before, withheld, *told]}, device={"frames": len(sent), "released": [first, "all"]}
     )
-    assert before == 0
-    assert withheld == each * count
-    assert each > size
     assert told == [each * (count - first), 0]

@@ -77,7 +77,7 @@ def test_first_packets_wait_for_the_neighbours_answer(bound: Bound, evidence: Ev
     handle = connected_to(bound, address)
     with bound.guest.trace.session(functions=functions) as trace, bound.card.recording(*SEEN) as seen:
         threads = [send(bound, handle, [body]) for body in bodies[:2]]
-        [request] = seen.wait(1, kind="FrameEmitted", where=is_request)
+        request, *_ = seen.wait(1, kind="FrameEmitted", where=is_request)
         waiting, before = state(bound, address), [e for e in seen.all("FrameEmitted") if dissect(e.frame).family]
         reply = answer(request.frame, station)
         assert reply is not None

@@ -71,7 +71,7 @@ def test_checksum_is_left_to_the_card_when_it_can_be(bound: Bound, evidence: Evi
         send(bound, handle, [payload])
         card = doorbells(bound, seen, tail, count)
     skbs = [record["ip_summed"] for record in trace.records if record["queue_mapping"] == QUEUE]
-    memory = watcher.drain()
+    memory = watcher.datagrams()
     asked = [packet.data[0]["txsm"] for packet in card.packets]
     evidence.note(
         guest={"ip_summed": skbs, "field in memory": [sum_field(one).hex() for one in memory[:1]]},
@@ -107,7 +107,7 @@ def test_tap_sees_what_the_driver_gets(bound: Bound, evidence: Evidence, cut_by:
     with bound.card.recording(*SEEN) as seen:
         send(bound, handle, [payload])
         card = doorbells(bound, seen, tail, len(parts))
-    tapped = [len(frame) for frame in watcher.drain()]
+    tapped = [len(frame) for frame in watcher.datagrams()]
     wire = [len(frame) for frame in card.frames]
     evidence.note(guest={"at the tap": tapped}, device={"on the wire": wire})
     assert wire == [HEADERS + part for part in parts]

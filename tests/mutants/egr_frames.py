@@ -28,7 +28,7 @@ MUTANTS = {
     "EGR-12": "later_fragments_begin_at_0",
     "EGR-13": "broadcasts_leave_twice",
     "EGR-20": "segments_leave_backwards",
-    "EGR-21": "only_the_first_segment_leaves",
+    "EGR-21": "segments_leave_backwards",
     "EGR-22": "segments_leave_backwards",
     "EGR-25": "datagrams_change_places",
     "EGR-26": "frames_without_a_context_leave_twice",
@@ -150,16 +150,6 @@ def group_frames_go_to_everybody(card: Card) -> None:
 def segments_leave_backwards(card: Card) -> None:
     """The last segment of a large send leaves first."""
     finishing(card, lambda frames: frames.reverse())
-
-
-def only_the_first_segment_leaves(card: Card) -> None:
-    """Of a large send only the first segment leaves."""
-
-    def change(frames: Any) -> None:
-        while len(frames) > 1:
-            frames.pop()
-
-    finishing(card, change)
 
 
 def finishing(card: Card, change: Callable[[Any], None]) -> None:

@@ -75,6 +75,8 @@ class Agent:
             Netlink(),
             Bare(),
         )
+        self._zerocopy = ZeroCopy()
+        self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), self._zerocopy)
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
@@ -82,7 +84,8 @@ class Agent:
         return {"word": word, "kernel": uname.release, "cpus": os.cpu_count(), "python": sys.version.split()[0]}
 
     def close_all(self) -> int:
-        """Close every socket, kill every program; return how many there were."""
+        """Close every socket, kill every program, let go of every page; return how many of the first two there were."""
+        self._zerocopy.forget_gathered()
         return self._sockets.close_sockets() + self._programs.end_programs()
 
     def do(self, name: str, args: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the call answers
