@@ -23,10 +23,9 @@ from harness.checks.sending import (
 from harness.claims import claim
 from harness.errors import NotSeen
 from harness.oracles import transmit
+from harness.oracles.stopping import bulks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.checks.filling import Filling
     from harness.checks.sending import Sender
     from harness.evidence import Evidence
@@ -116,21 +115,6 @@ def test_packet_that_stops_the_queue_is_announced_at_once(bound: Bound, evidence
     assert [told["in flight"] for told in story] == [burst * size] * 2
 
 
-def predicted_bulks(available: int, waiting: Sequence[int]) -> list[list[int]]:
-    """Return the bulks in which a qdisc hands over what BQL lets go (try_bulk_dequeue_skb of net/sched/sch_generic.c).
-
-    A bulk begins while the queue is not stopped and goes on while something of what was available is left.
-    """
-    bulks: list[list[int]] = []
-    left = list(waiting)
-    while left and available >= 0:
-        count = next((n for n, total in enumerate(accumulate(left), 1) if total >= available), len(left))
-        bulks.append(left[:count])
-        available -= sum(left[:count])
-        del left[:count]
-    return bulks
-
-
 def bulks_of(trace: Session, queue: Filling) -> list[list[int]]:
     """Return the bytes of the packets of each bulk since the last call."""
     fresh = [record for record in trace.read() if record.cpu == queue.sender.cpu]
@@ -148,7 +132,7 @@ def test_bulk_takes_no_more_than_was_available_and_the_last_packet(bound: Bound,
     Every bulk is the oracle's, packet by packet, and each is one step of the tail.
     """
     sizes = [700, 1300, SHORT, FULL, 200, 1000] * 10
-    bulks: list[list[int]] = []
+    seen: list[list[int]] = []
     predicted: list[list[int]] = []
     available = []
     with filling(bound) as queue, bound.guest.trace.session(DEQUEUE, "net:net_dev_start_xmit") as trace:
@@ -163,13 +147,13 @@ def test_bulk_takes_no_more_than_was_available_and_the_last_packet(bound: Bound,
             waiting = list(twin.backlog)
             queue.release(count)
             available.append(twin.dql.avail + sum(waiting) - sum(twin.backlog))
-            predicted += predicted_bulks(available[-1], waiting)
+            predicted += bulks(available[-1], waiting)
             queue.expect(f"after releasing {count}")
-            bulks += bulks_of(trace, queue)
+            seen += bulks_of(trace, queue)
         moved = list(steps(start, tails(queue.seen, QUEUE)[rung:], RING))
-        evidence.note(guest={"bulks": bulks, "available": available}, device={"steps of the tail": moved})
-    assert bulks == predicted
-    assert moved == [len(bulk) for bulk in bulks]
+        evidence.note(guest={"bulks": seen, "available": available}, device={"steps of the tail": moved})
+    assert seen == predicted
+    assert moved == [len(bulk) for bulk in seen]
     assert max(moved) > 3, "bulks of one packet prove nothing"
 
 
@@ -188,10 +172,10 @@ def test_bulk_of_a_qdisc_for_all_queues_does_not_ask_what_is_available(bound: Bo
         trace.records.clear()
         bound.card.release_completions(QUEUE, 2)
 
-        def bulks() -> list[int]:
+        def large() -> list[int]:
             return [r["packets"] for r in trace.named(DEQUEUE) if r["skbaddr"] and r["packets"] > 1]
 
-        taken = trace.read_until(bulks, "a bulk leaving the qdisc")
+        taken = trace.read_until(large, "a bulk leaving the qdisc")
         moved = list(steps(start, tails(seen, QUEUE), RING))
         evidence.note(guest={"packets of a bulk": taken, "limit": limit}, device={"steps of the tail": moved})
     bound.card.release_completions(QUEUE)
