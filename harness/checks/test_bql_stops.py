@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.checks.bursts import armings, arms, transmit_vector
 from harness.checks.filling import FULL, NEVER_MS, filling, own_queue
 from harness.checks.generating import generator
 from harness.checks.sending import (
@@ -20,13 +21,11 @@ from harness.checks.sending import (
     wait_tail,
 )
 from harness.claims import claim
-from harness.deadline import Deadline, wait_until
 from harness.errors import NotSeen
 from harness.oracles import transmit
+from harness.oracles.stopping import bulks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.checks.filling import Filling
     from harness.checks.sending import Sender
     from harness.evidence import Evidence
@@ -44,24 +43,22 @@ SHORT = 60
 def stopped_by(trace: Session, sender: Sender) -> int:
     """Return the two stop bits of a stopped queue, which has a packet that waits to be offered again already.
 
-    One more frame makes the qdisc look at the queue (dequeue_skb), which tells its state; the frame waits.
+    One more frame makes the qdisc look at the queue (dequeue_skb), which tells its state; the frame waits. A queue that
+    runs takes the frame without such a look: 0.
     """
     trace.read()
     trace.records.clear()
     sender.send(1, SHORT)
-    told = trace.read_until(lambda: looks(trace, sender), "the qdisc looking at the queue")
+    try:
+        told = trace.read_until(lambda: looks(trace, sender), "the qdisc looking at the queue", seconds=5.0)
+    except NotSeen:
+        return 0
     return told[-1] & (DRIVER | STACK)
 
 
 def looks(trace: Session, sender: Sender) -> list[int]:
     """Return txq_state of each look at a stopped queue from the sender's CPU."""
     return [r["txq_state"] for r in trace.named(DEQUEUE) if r.cpu == sender.cpu and not r["skbaddr"]]
-
-
-def wait_in_flight(bound: Bound, most: int) -> None:
-    """Wait until no more than ``most`` bytes are in flight: what was released has been taken off. Raises NotSeen."""
-    what = f"at most {most} bytes being in flight"
-    wait_until(lambda: bound.netif.bql(QUEUE).inflight <= most, Deadline.after(10), what, NotSeen)
 
 
 def fix_limit(bound: Bound, sender: Sender, limit: int) -> None:
@@ -118,21 +115,6 @@ def test_packet_that_stops_the_queue_is_announced_at_once(bound: Bound, evidence
     assert [told["in flight"] for told in story] == [burst * size] * 2
 
 
-def predicted_bulks(available: int, waiting: Sequence[int]) -> list[list[int]]:
-    """Return the bulks in which a qdisc hands over what BQL lets go (try_bulk_dequeue_skb of net/sched/sch_generic.c).
-
-    A bulk begins while the queue is not stopped and goes on while something of what was available is left.
-    """
-    bulks: list[list[int]] = []
-    left = list(waiting)
-    while left and available >= 0:
-        count = next((n for n, total in enumerate(accumulate(left), 1) if total >= available), len(left))
-        bulks.append(left[:count])
-        available -= sum(left[:count])
-        del left[:count]
-    return bulks
-
-
 def bulks_of(trace: Session, queue: Filling) -> list[list[int]]:
     """Return the bytes of the packets of each bulk since the last call."""
     fresh = [record for record in trace.read() if record.cpu == queue.sender.cpu]
@@ -150,7 +132,7 @@ def test_bulk_takes_no_more_than_was_available_and_the_last_packet(bound: Bound,
     Every bulk is the oracle's, packet by packet, and each is one step of the tail.
     """
     sizes = [700, 1300, SHORT, FULL, 200, 1000] * 10
-    bulks: list[list[int]] = []
+    seen: list[list[int]] = []
     predicted: list[list[int]] = []
     available = []
     with filling(bound) as queue, bound.guest.trace.session(DEQUEUE, "net:net_dev_start_xmit") as trace:
@@ -165,13 +147,13 @@ def test_bulk_takes_no_more_than_was_available_and_the_last_packet(bound: Bound,
             waiting = list(twin.backlog)
             queue.release(count)
             available.append(twin.dql.avail + sum(waiting) - sum(twin.backlog))
-            predicted += predicted_bulks(available[-1], waiting)
+            predicted += bulks(available[-1], waiting)
             queue.expect(f"after releasing {count}")
-            bulks += bulks_of(trace, queue)
+            seen += bulks_of(trace, queue)
         moved = list(steps(start, tails(queue.seen, QUEUE)[rung:], RING))
-        evidence.note(guest={"bulks": bulks, "available": available}, device={"steps of the tail": moved})
-    assert bulks == predicted
-    assert moved == [len(bulk) for bulk in bulks]
+        evidence.note(guest={"bulks": seen, "available": available}, device={"steps of the tail": moved})
+    assert seen == predicted
+    assert moved == [len(bulk) for bulk in seen]
     assert max(moved) > 3, "bulks of one packet prove nothing"
 
 
@@ -190,10 +172,10 @@ def test_bulk_of_a_qdisc_for_all_queues_does_not_ask_what_is_available(bound: Bo
         trace.records.clear()
         bound.card.release_completions(QUEUE, 2)
 
-        def bulks() -> list[int]:
+        def large() -> list[int]:
             return [r["packets"] for r in trace.named(DEQUEUE) if r["skbaddr"] and r["packets"] > 1]
 
-        taken = trace.read_until(bulks, "a bulk leaving the qdisc")
+        taken = trace.read_until(large, "a bulk leaving the qdisc")
         moved = list(steps(start, tails(seen, QUEUE), RING))
         evidence.note(guest={"packets of a bulk": taken, "limit": limit}, device={"steps of the tail": moved})
     bound.card.release_completions(QUEUE)
@@ -244,6 +226,7 @@ def test_queue_runs_only_when_both_stops_are_gone(bound: Bound, evidence: Eviden
     bound.netif.wait_carrier()
     sender = stoppable(bound, outstanding * SHORT - 1)
     releases = ((1, wake - 2), (1,)) if last == "driver" else ((wake, 12), (1,))
+    vector = transmit_vector(bound, QUEUE)
     bound.card.withhold_completions(QUEUE)
     start = bound.card.register("TDT", QUEUE)
     with bound.guest.trace.session(DEQUEUE) as trace, bound.card.recording("RegisterWritten") as seen:
@@ -254,9 +237,9 @@ def test_queue_runs_only_when_both_stops_are_gone(bound: Bound, evidence: Eviden
             bound.netif.set_bql(QUEUE, limit_min=0, limit_max=500)
         before_last, final = releases
         for count in before_last:
-            inflight = bound.netif.bql(QUEUE).inflight
+            armed = len(armings(seen, vector))
             bound.card.release_completions(QUEUE, count)
-            wait_in_flight(bound, inflight - count * SHORT)
+            seen.wait(armed + 1, kind="RegisterWritten", where=lambda event: arms(event, vector))
             states.append(stopped_by(trace, sender))
         silent = tails(seen, QUEUE)
         bound.card.release_completions(QUEUE, *final)

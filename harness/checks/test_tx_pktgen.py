@@ -43,7 +43,7 @@ def test_pktgen_heeds_the_ring_and_not_bql(bound: Bound, evidence: Evidence) -> 
     with bound.card.recording("RegisterWritten", "TxWriteBack") as seen:
         sender.send(10, size)
         accepted = limit // size + 1
-        wait_tail(bound, QUEUE, (start + accepted) % RING)
+        seen.wait(accepted, kind="RegisterWritten", where=lambda event: event.register == f"TDT[{QUEUE}]")
         qdisc = {"in flight": bound.netif.bql(QUEUE).inflight, "waiting": bound.netif.qdisc_backlog()}
         running = pktgen.start()
         stop = transmit.accepted_until_stop(RING)

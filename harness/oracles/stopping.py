@@ -19,8 +19,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from harness.oracles.dql import Dql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(slots=True)
@@ -60,3 +65,25 @@ class Twin:
             self.dql.queued(size)
             went += 1
         return went
+
+
+def bulks(available: int, waiting: Iterable[int]) -> list[list[int]]:
+    """Return the bulks in which a qdisc of one queue hands over packets of ``waiting`` bytes when BQL lets go.
+
+    A bulk begins while the queue is not stopped and goes on while something of what was available is left: it exceeds
+    that by no more than its last packet (try_bulk_dequeue_skb, qdisc_avail_bulklimit).
+
+    >>> bulks(1500, [700, 700, 700, 700])
+    [[700, 700, 700]]
+    >>> bulks(1400, [700, 700, 700, 700])
+    [[700, 700], [700]]
+    >>> bulks(-1, [700])
+    []
+    """
+    left, found = list(waiting), []
+    while left and available >= 0:
+        count = next((n for n, total in enumerate(accumulate(left), 1) if total >= available), len(left))
+        found.append(left[:count])
+        available -= sum(left[:count])
+        del left[:count]
+    return found

@@ -29,6 +29,7 @@ MUTANTS = {
 FIDGET_NS = 100_000_000
 LATER_NS = 1_000_000
 WORN_OUT = 10_000
+LOSING = 2
 
 
 def nic(card: Card) -> Any:
@@ -144,13 +145,13 @@ def interrupts_after_a_reset(card: Card) -> None:
 
 
 def every_tenth_message_is_lost(card: Card) -> None:
-    """Every tenth message is not sent, and its vector stays masked."""
+    """Every tenth message of vector 2, receive queue 1's, is not sent; the vector stays masked."""
     block = nic(card).interrupts
     send, counted = block._send, [0]
 
     def spoilt(vector: int, why: str) -> None:
-        counted[0] += 1
-        if counted[0] % 10:
+        counted[0] += vector == LOSING and why != "fault"
+        if vector != LOSING or why == "fault" or counted[0] % 10:
             send(vector, why)
 
     block._send = spoilt
