@@ -6,7 +6,7 @@ What such a check sees, it sees through registers, memory and the wire alone: it
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,9 @@ from harness.guest.bare import PAGE, SPARE_QUEUE, Registers, block, offset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from harness.guest.bare import Block
     from harness.lab import Bound
-    from harness.seen import Recording
 
 DESCRIPTOR = 16
 SLOTS = PAGE // DESCRIPTOR
@@ -42,18 +40,6 @@ ENTRIES = 0x0101_0101
 def registers(bound: Bound) -> Registers:
     """Return the registers of the card under test as a program of the guest reaches them."""
     return Registers(bound.guest.agent, bound.netif.name)
-
-
-def watched(bound: Bound, *kinds: str) -> AbstractContextManager[Recording | None]:
-    """Record the card's events where the card can tell them; None for one without a control socket."""
-    return nullcontext() if bound.control is None else bound.control.recording(*kinds)
-
-
-def told(bound: Bound, *names: str) -> dict[str, str] | None:
-    """Return the card's own word on its registers, in hexadecimal; None for a card without a control socket."""
-    if bound.control is None:
-        return None
-    return {name: f"{value:08x}" for name, value in bound.control.registers(*names).items()}
 
 
 def plain(bound: Bound, size: int, seed: int, *, to_guest: bool) -> bytes:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from device_model.igb.spec.timesync import SYSTIMH, SYSTIML
 from harness import frames
-from harness.checks.spare import ALL_PROTOCOLS, registers, tap, told
+from harness.checks.spare import ALL_PROTOCOLS, registers, tap
+from harness.checks.witness import told
 from harness.claims import claim
 from harness.guest.bare import offset
 from harness.traffic import frame

@@ -10,7 +10,8 @@ from device_model.igb.spec import phy
 from device_model.igb.spec.general import CTRL, EECD, EEMNGCTL, FCRTH, MDIC
 from device_model.igb.spec.transmit import TXCTL
 from device_model.igb.spec.virtualization import UTA
-from harness.checks.spare import registers, told
+from harness.checks.spare import registers
+from harness.checks.witness import told
 from harness.claims import claim
 from harness.guest.bare import offset
 

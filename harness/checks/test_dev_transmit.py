@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from device_model.igb.spec.descriptors import TxContext, TxData, TxLegacy
 from device_model.igb.spec.general import CTRL
 from device_model.igb.spec.transmit import TDH, TDT, TXDCTL
-from harness.checks.spare import data, plain, send_plain, told, transmit_ring
+from harness.checks.spare import data, plain, send_plain, transmit_ring
+from harness.checks.witness import told
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
 from harness.guest.bare import SPARE_QUEUE, offset

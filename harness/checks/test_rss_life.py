@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from device_model.igb.spec.descriptors import RxWriteback
+from device_model.igb.spec.receive import MRQC, RETA
 from harness import frames
 from harness.checks.arrivals import ENTRY, as_hashed, deliver, mixed_table, oracle, receive, strangers, told
+from harness.checks.spare import registers
+from harness.checks.witness import watched
 from harness.claims import claim
 from harness.guest.agent import AgentRefusedError
+from harness.guest.bare import offset
 from harness.oracles import rss
 
 if TYPE_CHECKING:
@@ -73,11 +77,10 @@ def test_new_number_of_channels_rebuilds_the_table(bound: Bound, evidence: Evide
     settings = bound.netif.settings
     settings.set_indirection(mixed_table(seed=14))
     for queues in (5, 8, 3, 1):
-        with bound.card.recording("RegisterWritten", "DeviceReset") as seen:
-            settings.set_channels(queues)
-            bound.netif.wait_carrier()
-        table, written = settings.indirection(), written_since_reset(seen.all())
-        evidence.note(what=f"{queues} channels", guest={"table": table}, device={"RETA": len(written)})
+        settings.set_channels(queues)
+        bound.netif.wait_carrier()
+        table, written = settings.indirection(), table_in_the_card(bound)
+        evidence.note(what=f"{queues} channels", guest={"table": table}, device=[f"{word:08x}" for word in written])
         assert settings.channels().combined == bound.netif.queue_count[0] == queues
         assert table == list(rss.blocks(queues))
         assert written == rss.table_words(table)
@@ -92,17 +95,20 @@ def test_users_table_and_fields_survive_a_reset(bound: Bound, evidence: Evidence
     bound.netif.settings.set_indirection(table)
     bound.netif.settings.set_flow_hash("udp4", "sdfn")
     before = bound.netif.settings.flow_hash("udp4")
-    with bound.card.recording("RegisterWritten", "DeviceReset") as seen:
+    with watched(bound, "RegisterWritten", "DeviceReset") as seen:
         if how == "ethtool -r":
             bound.netif.ethtool("-r")
         else:
             bound.netif.down()
             bound.netif.up()
-        seen.wait(1, kind="DeviceReset")
+        if seen is not None:
+            seen.wait(1, kind="DeviceReset")
         bound.netif.wait_carrier()
-        seen.wait(32, where=lambda e: e.kind == "RegisterWritten" and e.register.startswith("RETA["))
-    written = written_since_reset(seen.all())
-    shown, mrqc = bound.netif.settings.indirection(), bound.card.register("MRQC")
+        if seen is not None:
+            seen.wait(32, where=lambda e: e.kind == "RegisterWritten" and e.register.startswith("RETA["))
+            assert written_since_reset(seen.all()) == rss.table_words(table)
+    written = table_in_the_card(bound)
+    shown, mrqc = bound.netif.settings.indirection(), registers(bound).read(MRQC)
     evidence.note(guest={"table kept": shown == table}, device={"RETA": len(written), "MRQC": f"{mrqc:08x}"})
     assert shown == table
     assert bound.netif.settings.flow_hash("udp4") == before
@@ -145,6 +151,11 @@ def test_impossible_tables_are_refused(bound: Bound, evidence: Evidence) -> None
     flows_obey(bound, evidence, oracle(bound))
 
 
+def table_in_the_card(bound: Bound) -> tuple[int, ...]:
+    """Return RETA as a program of the guest reads it."""
+    return tuple(registers(bound).do(*((offset(RETA, n),) for n in range(RETA.count))))
+
+
 def written_since_reset(events: Sequence[Seen]) -> tuple[int, ...]:
     """Return the words written to RETA after the last reset."""
     last = [at for at, event in enumerate(events) if event.kind == "DeviceReset"][-1]
@@ -157,6 +168,8 @@ def flows_obey(bound: Bound, evidence: Evidence, predict: rss.Rss) -> None:
     made = [*strangers(bound, 64, 4, "tcp", seed=14), *strangers(bound, 64, 4, "udp", seed=14, first=100)]
     wanted = {len(told(flow)): predict.queue_of(as_hashed(flow)) for flow in made}
     found = receive(bound, [told(flow) for flow in made])
-    used = [sorted(set(queues.values())) for queues in (found.queues(), found.device_queues())]
+    device = found.device_queues()
+    used = [queues and sorted(set(queues.values())) for queues in (found.queues(), device)]
     evidence.note(what="queues used by 128 flows", guest=used[0], device=used[1])
-    assert found.queues() == found.device_queues() == wanted
+    assert found.queues() == wanted
+    assert device in (None, wanted)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from device_model.igb.spec.receive import MRQC
 from harness.checks.arrivals import as_hashed, deliver, mixed_table, only_ports, oracle, receive, strangers, told
+from harness.checks.spare import registers
 from harness.claims import claim
 from harness.oracles import rss
 
@@ -134,15 +136,18 @@ def queues_of(bound: Bound, evidence: Evidence, predict: rss.Rss, made: dict[tup
     hashes = {len(told(flow)): predict.hash_of(as_hashed(flow)) for flow in flows}
     assert len(wanted) == len(flows)
     found = receive(bound, [told(flow) for flow in flows])
+    device = found.device_queues()
     for (family, protocol), group in made.items():
         lengths = [len(told(flow)) for flow in group]
         evidence.note(
             what=f"queues used by {len(group)} flows, {protocol} over IPv{family}, that differ only in ports",
             guest=sorted({found.queues().get(length, -1) for length in lengths}),
-            device=sorted({found.device_queues().get(length, -1) for length in lengths}),
+            device=device and sorted({device.get(length, -1) for length in lengths}),
         )
-    assert found.queues() == found.device_queues() == wanted
-    assert found.hashes() == found.device_hashes() == hashes
+    assert found.queues() == wanted
+    assert found.hashes() == hashes
+    assert device in (None, wanted)
+    assert found.device_hashes() in (None, hashes)
 
 
 def used(predict: rss.Rss, flows: Sequence[Flow]) -> int:
@@ -157,7 +162,7 @@ def test_only_tcp_is_hashed_with_ports(bound: Bound, evidence: Evidence) -> None
     said = {kind: bound.netif.settings.flow_hash(kind) for kind in ("tcp4", "udp4", "sctp4", "tcp6", "udp6", "sctp6")}
     with_ports = {kind for kind, text in said.items() if "L4 bytes 0 & 1" in text and "L4 bytes 2 & 3" in text}
     with_addresses = {kind for kind, text in said.items() if "IP SA" in text and "IP DA" in text}
-    mrqc = bound.card.register("MRQC")
+    mrqc = registers(bound).read(MRQC)
     evidence.note(guest={"hashed with ports": sorted(with_ports)}, device={"MRQC": f"{mrqc:08x}"})
     assert (with_ports, with_addresses) == ({"tcp4", "tcp6"}, set(said))
     assert mrqc == DEFAULT_FIELDS
@@ -178,14 +183,14 @@ def test_udp_ports_are_hashed_on_request(bound: Bound, evidence: Evidence, kind:
     since = bound.guest.proc.log()[-1].sequence
     settings.set_flow_hash(kind, "sdfn")
     warned = [record.text for record in bound.guest.proc.log(since) if "fragmented" in record.text]
-    during = bound.card.register("MRQC")
+    during = registers(bound).read(MRQC)
     refused = bound.netif.ethtool("-N", "rx-flow-hash", f"tcp{kind[-1]}", "sd", check=False)
     evidence.note(
         guest={"-n": settings.flow_hash(kind).split("\n")[1:], "warning": warned, "tcp sd": refused.err.strip()},
         device={"MRQC": f"{during:08x}"},
     )
     assert "L4 bytes 0 & 1" in settings.flow_hash(kind)
-    assert during == bound.card.register("MRQC") == DEFAULT_FIELDS | bit
+    assert during == registers(bound).read(MRQC) == DEFAULT_FIELDS | bit
     assert len(warned) == 1
     assert refused.rc != 0
     assert "Invalid argument" in refused.err
@@ -197,5 +202,5 @@ def test_udp_ports_are_hashed_on_request(bound: Bound, evidence: Evidence, kind:
     }
     queues_of(bound, evidence, predict, made)
     settings.set_flow_hash(kind, "sd")
-    assert bound.card.register("MRQC") == DEFAULT_FIELDS
+    assert registers(bound).read(MRQC) == DEFAULT_FIELDS
     queues_of(bound, evidence, oracle(bound), made)

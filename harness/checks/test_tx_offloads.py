@@ -16,6 +16,7 @@ import pytest
 from harness import frames
 from harness.checks.sending import (
     QUEUE,
+    VNET_HEADER,
     Packet,
     Sender,
     fetched,
@@ -27,6 +28,7 @@ from harness.checks.sending import (
     vlan_device,
     without_bql,
 )
+from harness.checks.witness import watched
 from harness.claims import claim
 from harness.dissect import dissect, transport_checksum_right
 from harness.frames import ACK, FIN, PSH, Checksum
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from harness.guest.ringbuffer import Record
     from harness.lab import Bound
 
-VID = 0x5A3
+VID, TAG = 0x5A3, 4
 TIMESTAMPS = b"\x01\x01\x08\x0a" + bytes(range(0x81, 0x89))
 """TCP options of 12 bytes: NOP, NOP, timestamps (RFC 7323)."""
 
@@ -69,17 +71,23 @@ def flow_of(bound: Bound, protocol: str, family: int) -> Flow:
 def sent_by_the_card(
     bound: Bound, sender: Sender, framed: Sequence[bytes], count: int
 ) -> tuple[list[bytes], list[Packet], list[Record]]:
-    """Send what is ``framed`` and return the ``count`` frames that come of it, the packets and the skbs at eth0."""
+    """Send what is ``framed`` and return the ``count`` frames that come of it, the packets and the skbs at eth0.
+
+    There are no packets where the card has no control socket to tell of descriptors. Other lengths do not count: the
+    sender's CPU may have to say something of its own, such as a neighbour solicitation that an earlier check caused.
+    """
+    sizes = {len(one) - VNET_HEADER + more for one in framed for more in (0, TAG)}
     with (
         bound.guest.trace.session(
             "net:net_dev_start_xmit", filters={"net:net_dev_start_xmit": f'name == "{bound.netif.name}"'}
         ) as trace,
-        bound.card.recording("TxDescriptor") as seen,
+        watched(bound, "TxDescriptor") as seen,
     ):
         sender.send_raw(framed)
         wire = bound.peer.expect(count, lambda one: dissect(one).protocol in (frames.TCP, frames.UDP))
-        taken = packets(fetched(seen, QUEUE))
-    return wire, taken, [record for record in trace.records if record["queue_mapping"] == QUEUE]
+        taken = [] if seen is None else packets(fetched(seen, QUEUE))
+    skbs = [record for record in trace.records if record["queue_mapping"] == QUEUE and record["len"] in sizes]
+    return wire, [packet for packet in taken if packet.length in sizes], skbs
 
 
 @claim("TX-09", "TX-10")
@@ -105,17 +113,19 @@ def test_tcp_is_segmented_by_the_card(
         tcp_frame(on_wire, part, NEAR_WRAP + at * size, flags if part is parts[-1] else ACK, ident + at, options)
         for at, part in enumerate(parts)
     ]
-    wire, [packet], [skb] = sent_by_the_card(bound, sender, [offloaded(large, size)], len(expected))
+    wire, taken, [skb] = sent_by_the_card(bound, sender, [offloaded(large, size)], len(expected))
     evidence.note(
         guest={"gso_size": skb["gso_size"], "gso_segs": skb["gso_segs"], "len": skb["len"]},
-        device={"context": packet.context and packet.context.fields, "frames": [len(one) for one in wire]},
+        device={"descriptors": [packet.descriptors for packet in taken], "frames": [len(one) for one in wire]},
     )
     assert (skb["gso_size"], skb["gso_segs"], skb["len"]) == (size, len(expected), len(large))
-    assert packet.context is not None
-    assert packet.data[0]["tse"]
-    assert (packet.context["mss"], packet.context["l4len"]) == (size, 20 + len(options))
-    assert (packet.context["maclen"], packet.context["iplen"]) == (14, 20 if family == 4 else 40)
-    assert packet.data[0]["paylen"] == len(payload)
+    if bound.control is not None:
+        [packet] = taken
+        assert packet.context is not None
+        assert packet.data[0]["tse"]
+        assert (packet.context["mss"], packet.context["l4len"]) == (size, 20 + len(options))
+        assert (packet.context["maclen"], packet.context["iplen"]) == (14, 20 if family == 4 else 40)
+        assert packet.data[0]["paylen"] == len(payload)
     assert [len(one) - 4 * tagged for one in wire] == transmit.frame_lengths(len(large) - len(payload), 9001, size)
     assert wire == expected
 
@@ -130,14 +140,16 @@ def test_udp_is_segmented_into_datagrams(bound: Bound, evidence: Evidence, famil
     parts = [payload[at : at + size] for at in range(0, len(payload), size)]
     expected = [frame(flow, part, ident=ident + at & 0xFFFF) for at, part in enumerate(parts)]
     large = frame(flow, payload, ident=ident)
-    wire, [packet], [skb] = sent_by_the_card(bound, sender, [offloaded(large, size)], len(expected))
+    wire, taken, [skb] = sent_by_the_card(bound, sender, [offloaded(large, size)], len(expected))
     evidence.note(
         guest={"gso_size": skb["gso_size"], "gso_segs": skb["gso_segs"], "gso_type": skb["gso_type"]},
         device={"frames": [len(one) for one in wire], "fragments": sum(dissect(one).fragment for one in wire)},
     )
     assert (skb["gso_size"], skb["gso_segs"]) == (size, len(expected))
-    assert packet.context is not None
-    assert (packet.data[0]["tse"], packet.context["l4t"], packet.context["l4len"]) == (1, 0, 8)
+    if bound.control is not None:
+        [packet] = taken
+        assert packet.context is not None
+        assert (packet.data[0]["tse"], packet.context["l4t"], packet.context["l4len"]) == (1, 0, 8)
     assert not any(dissect(one).fragment for one in wire)
     assert wire == expected
 
@@ -165,7 +177,8 @@ def test_checksums_are_the_cards_and_right(bound: Bound, evidence: Evidence, *, 
         device={"TXSM": sum(packet.data[0]["txsm"] for packet in taken), "frames": len(wire)},
     )
     assert [skb["ip_summed"] for skb in skbs] == [3] * len(made)
-    assert [packet.data[0]["txsm"] for packet in taken] == [1] * len(made)
+    if bound.control is not None:
+        assert [packet.data[0]["txsm"] for packet in taken] == [1] * len(made)
     assert wire == expected
     if not tagged:
         bound.netif.tool("modprobe", "sctp")
@@ -203,9 +216,10 @@ def test_vlan_tag_is_inserted_by_the_card_only_when_told(bound: Bound, evidence:
         device={"VLE": sum(packet.data[0]["vle"] for packet in taken), "tags in contexts": sorted(map(str, tags))},
     )
     assert {bool(skb["vlan_tagged"]) for skb in skbs} == {inserted}
-    assert {packet.data[0]["vle"] for packet in taken} == {int(inserted)}
-    assert tags == {VID if inserted else None}
-    assert [packet.length for packet in taken] == [len(one) + (0 if inserted else 4) for one in made]
+    if bound.control is not None:
+        assert {packet.data[0]["vle"] for packet in taken} == {int(inserted)}
+        assert tags == {VID if inserted else None}
+        assert [packet.length for packet in taken] == [len(one) + (0 if inserted else 4) for one in made]
     assert wire == expected
 
 
@@ -215,13 +229,13 @@ def test_short_frames_are_padded_to_60(bound: Bound, evidence: Evidence) -> None
     without_bql(bound)
     sender = pinned_sender(bound)
     made = [sender.head + b"\xff" * extra for extra in range(48)]
-    with bound.card.recording("TxDescriptor") as seen:
+    with watched(bound, "TxDescriptor") as seen:
         sender.send_raw(plain(one) for one in made)
         wire = bound.peer.expect(len(made), sender.is_mine)
-        taken = [packet.length for packet in packets(fetched(seen, QUEUE))]
+        taken = None if seen is None else [packet.length for packet in packets(fetched(seen, QUEUE))]
     evidence.note(
         guest={"sent": [len(one) for one in made]},
         device={"descriptors": taken, "on the wire": sorted({len(one) for one in wire})},
     )
-    assert taken == [max(17, len(one)) for one in made]
+    assert taken in (None, [max(17, len(one)) for one in made])
     assert wire == [frames.pad(one) for one in made]

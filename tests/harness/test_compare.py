@@ -13,7 +13,7 @@ from harness import cli, compare
 from harness.compare import CameOut, CompareRequest, Row, chosen, command, judge, rows, sentence, status, table
 from harness.emulator import CardOptions
 from harness.errors import EnvironmentLacks, NotComparable, UsageError
-from harness.lab import Bound
+from harness.lab import Bound, Lab
 from harness.report.results import LAYOUT, ExitStatus
 from harness.spec import catalogue
 
@@ -238,3 +238,11 @@ def test_a_card_without_a_control_socket_says_so() -> None:
     bound = Bound(None, None, None, None, CardOptions("qemu-igb"), None)  # type: ignore[arg-type]
     with pytest.raises(NotComparable, match="control socket, and qemu-igb has none"):
         _ = bound.card
+
+
+@pytest.mark.parametrize("options", [CardOptions(), CardOptions("qemu-igb", interrupts="msi"), CardOptions(rate="10")])
+def test_a_lab_of_the_peers_cards_plugs_no_other(options: CardOptions) -> None:
+    lab = Lab.__new__(Lab)
+    lab.default = CardOptions("qemu-igb")
+    with pytest.raises(NotComparable, match="the card must be as qemu-igb is, not"):
+        lab.plug(options)
