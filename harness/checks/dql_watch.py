@@ -83,11 +83,11 @@ class Completion:
 
 
 @contextmanager
-def watching(bound: Bound, *events: str, buffer_kb: int = 8192, more: Sequence[Probe] = ()) -> Iterator[Session]:
-    """Record every completion, ``events``, and what the probes ``more`` see."""
-    own = bound.guest.dql_probes()
-    probes = (own.entry, own.done, *more)
-    with bound.guest.trace.session(*events, probes=probes, buffer_kb=buffer_kb) as session:
+def watching(bound: Bound, *events: str, probes: Sequence[Probe] = (), buffer_kb: int = 8192) -> Iterator[Session]:
+    """Record every completion, ``events`` and ``probes``."""
+    dql = bound.guest.dql_probes()
+    wanted = (dql.entry, dql.done, *probes)
+    with bound.guest.trace.session(*events, probes=wanted, buffer_kb=buffer_kb) as session:
         yield session
 
 

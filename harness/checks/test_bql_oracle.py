@@ -71,7 +71,7 @@ def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, e
     """
     with (
         cpu_owns_queue(bound),
-        watching(bound, more=(READ_REGISTER,)) as trace,
+        watching(bound, probes=(READ_REGISTER,)) as trace,
         bound.card.recording(*WATCHED) as seen,
     ):
         clocks = Comparison(bound, trace)
