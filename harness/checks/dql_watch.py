@@ -138,53 +138,68 @@ def gaps(found: Sequence[Completion]) -> list[str]:
 PICTURED = 600
 """Completions in one picture: more would hide each other."""
 
-BUSY = 60
-"""Completions of a busy stretch."""
+FLIGHT, LIMIT, PREDICTED = "in flight, says the guest", "limit", "limit, says the oracle"
+HELD = "in the card, says the card"
 
 
-def busiest(found: Sequence[Completion], count: int = BUSY) -> Sequence[Completion]:
-    """Return the ``count`` consecutive completions that took least time while the limit changed, to look at closely."""
-    stretches = [found[at : at + count] for at in range(max(1, len(found) - count + 1))]
-    moving = [part for part in stretches if any(each.starved or each.shrank for each in part[1:])]
-    return min(moving or stretches, key=lambda part: part[-1].t - part[0].t)
+def picture_in_time(evidence: Evidence, title: str, found: Sequence[Completion]) -> None:
+    """Keep a plot of limit and bytes in flight of one queue over time, the oracle's limit on top.
 
-
-def picture(
-    evidence: Evidence,
-    title: str,
-    found: Sequence[Completion],
-    clocks: Clocks | None = None,
-    held: Sequence[tuple[int, int]] = (),
-) -> None:
-    """Keep a plot of limit and bytes in flight of one queue at these completions, the oracle's limit on top.
-
-    ``held`` are the bytes that the card had fetched and not reported, from these times of its clock on; they are drawn
-    where ``clocks`` relate them to the guest's.
+    What is in flight is known at each completion, before and after; between two it is drawn as after the first.
     """
     shown = found[:PICTURED]
-    begin, end = shown[0].t, shown[-1].t
+    times = tuple(round((each.t - shown[0].t) / 1e6, 3) for each in shown)
+    flights = tuple(size for each in shown for size in _flights(each))
+    twice = tuple(t_ms for t_ms in times for _ in range(2))
+    evidence.series(
+        title,
+        [Line(FLIGHT, Source.GUEST, twice, flights, Look.AREA), *_limits(times, shown)],
+        x="ms",
+        y="bytes",
+        note=f"Queue {shown[0].queue}, {len(shown)} completions.",
+    )
 
-    def ms(guest_ns: int) -> float:
-        return round((guest_ns - begin) / 1e6, 3)
 
-    flights = [
-        (ms(each.t), (fields["nq"] - fields["nc"]) & 0xFFFFFFFF)
-        for each in shown
-        for fields in (each.before, each.after)
-    ]
-    lines = [Line("in flight, says the guest", Source.GUEST, *_points(flights), Look.AREA)]
+def picture_in_turns(
+    evidence: Evidence, title: str, found: Sequence[Completion], clocks: Clocks | None, held: Sequence[tuple[int, int]]
+) -> None:
+    """Keep a plot of one queue completion by completion: limit, and the most in flight since the one before.
+
+    ``held`` are the bytes that the card had fetched and not reported, from these times of its clock on. ``clocks`` tell
+    between which completions of the guest that was; without them the card is left out.
+    """
+    shown = found[:PICTURED]
+    turns = tuple(range(1, 1 + len(shown)))
+    lines = [Line(FLIGHT, Source.GUEST, turns, tuple(_flights(each)[0] for each in shown), Look.AREA)]
     if clocks is not None:
-        there = [(ms(t_ns + clocks.offset_ns), size) for t_ns, size in held if begin <= t_ns + clocks.offset_ns <= end]
-        lines += [Line("in the card", Source.DEVICE, *_points(there), Look.AREA)] if there else []
-    limits = [(ms(each.t), each.after["limit"]) for each in shown]
-    predicted = [(ms(each.t), each.predict(each.after["jif"])["limit"]) for each in shown]
-    lines += [
-        Line("limit", Source.GUEST, *_points(limits), Look.STEPS),
-        Line("limit, says the oracle", Source.ORACLE, *_points(predicted), Look.STEPS),
+        ends = [clocks.on_card(each.t) for each in shown]
+        lines += [Line(HELD, Source.DEVICE, turns, _most_between(ends, held), Look.AREA)]
+    note = f"Queue {shown[0].queue}. {clocks.told if clocks else ''}".strip()
+    evidence.series(title, [*lines, *_limits(turns, shown)], x="completion", y="bytes", note=note)
+
+
+def _limits(x: tuple[float, ...], shown: Sequence[Completion]) -> list[Line]:
+    predicted = tuple(each.predict(each.after["jif"])["limit"] for each in shown)
+    return [
+        Line(LIMIT, Source.GUEST, x, tuple(each.after["limit"] for each in shown), Look.STEPS),
+        Line(PREDICTED, Source.ORACLE, x, predicted, Look.STEPS),
     ]
-    note = f"Queue {shown[0].queue}, {len(shown)} completions. " + (clocks.told if clocks else "")
-    evidence.series(title, lines, x="ms", y="bytes", note=note.strip())
 
 
-def _points(pairs: Sequence[tuple[float, int]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+def _flights(each: Completion) -> tuple[int, int]:
+    """Return the bytes in flight before and after a completion."""
+    before, after = ((fields["nq"] - fields["nc"]) & 0xFFFFFFFF for fields in (each.before, each.after))
+    return before, after
+
+
+def _most_between(ends: Sequence[int], held: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the most that was held in each span that ends at one of ``ends``; what was held before goes on."""
+    most, now, at = [], 0, 0
+    for end in ends:
+        highest = now
+        while at < len(held) and held[at][0] <= end:
+            now = held[at][1]
+            highest = max(highest, now)
+            at += 1
+        most.append(highest)
+    return tuple(most)

@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks.bursts import armings, arms
 from harness.checks.clocks import Comparison
-from harness.checks.dql_watch import busiest, completions, gaps, picture, watching
+from harness.checks.dql_watch import completions, gaps, picture_in_time, picture_in_turns, watching
 from harness.checks.filling import FULL, filling, own_queue
 from harness.checks.mixing import connect_mix, cpu_owns_queue, sent_packets, wait_all_idle
 from harness.checks.sending import pinned_sender, undisturbed, wait_idle
@@ -84,7 +84,7 @@ def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, e
     stories, held = by_queue(found), held_by_card(seen)
     growing = max(stories, key=lambda queue: sum(each.starved for each in stories[queue]))
     title = "Byte queue limits under mixed traffic, at every completion"
-    picture(evidence, title, busiest(stories[growing]), clocks.clocks(), held[growing])
+    picture_in_turns(evidence, title, stories[growing], clocks.clocks(), held[growing])
     ends = {queue: set(accumulate(sizes)) for queue, sizes in device.items()}
     astray = [
         (queue, total)
@@ -229,7 +229,7 @@ def test_limit_falls_by_the_least_slack_once_the_hold_time_is_over(
     wrong = [text for each in found for text in each.mismatches()]
     falls = [each for each in found if each.shrank]
     waits = [(each.after["jif"] - each.before["ss"]) * JIFFY_MS for each in falls]
-    picture(evidence, f"A limit far too high, hold time {hold_ms} ms", found)
+    picture_in_time(evidence, f"A limit far too high, hold time {hold_ms} ms", found)
     evidence.note(
         guest={"completions": len(found), "limits": [each.after["limit"] for each in falls], "waited ms": waits},
         device={"packets reported": len(reported), "rounds": rounds},

@@ -34,7 +34,7 @@ class Picture:
     @property
     def figure(self) -> str:
         """The figure for the gallery, with the drawing itself."""
-        link = f'<a href="#{escape(self.claim_id)}">{escape(self.claim_id)}</a>'
+        link = f'<a href="#{escape(self.claim_id)}">{escape(self.claim_id)}</a>' if self.claim_id else ""
         return self._put_together(f'<figure id="{self.name}">', link, self.svg)
 
     @property

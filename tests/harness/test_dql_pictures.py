@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from harness.checks.clocks import Clocks
-from harness.checks.dql_watch import Completion, busiest, picture
+from harness.checks.dql_watch import FLIGHT, HELD, LIMIT, PREDICTED, Completion, picture_in_time, picture_in_turns
 from harness.evidence import Evidence
 from harness.guest.dql_probes import BEFORE
 from harness.oracles.dql import Dql
@@ -35,36 +37,39 @@ def story(*times_ms: int) -> list[Completion]:
     return found
 
 
-def lines(found: list[Completion], tmp_path: Path, *more: Any) -> dict[str, Line]:
-    evidence = Evidence(tmp_path / "a", tmp_path)
-    picture(evidence, "Limits", found, *more)
+def lines(evidence: Evidence) -> dict[str, Line]:
     [plot] = evidence.plots
     assert isinstance(plot, Series)
     return {line.name: line for line in plot.lines}
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    return Evidence(tmp_path / "a", tmp_path)
 
 
 def test_the_story_is_one_that_the_oracle_tells_too() -> None:
     assert [each.mismatches() for each in story(1, 2, 3)] == [[], [], []]
 
 
-def test_limit_flight_and_oracle_are_shown_at_every_completion(tmp_path: Path) -> None:
-    shown = lines(story(10, 11, 15), tmp_path)
-    assert list(shown) == ["in flight, says the guest", "limit", "limit, says the oracle"]
-    assert shown["limit"] == Line("limit", Source.GUEST, (0.0, 1.0, 5.0), (1514, 4542, 10598), Look.STEPS)
-    assert shown["limit, says the oracle"].y == shown["limit"].y
-    assert shown["in flight, says the guest"].y == (1514, 0, 3028, 0, 6056, 0)
+def test_limit_flight_and_oracle_are_shown_over_time(evidence: Evidence) -> None:
+    picture_in_time(evidence, "Limits", story(10, 11, 15))
+    shown = lines(evidence)
+    assert list(shown) == [FLIGHT, LIMIT, PREDICTED]
+    assert shown[LIMIT] == Line(LIMIT, Source.GUEST, (0.0, 1.0, 5.0), (1514, 4542, 10598), Look.STEPS)
+    assert shown[PREDICTED].y == shown[LIMIT].y
+    assert (shown[FLIGHT].x, shown[FLIGHT].y) == ((0, 0, 1, 1, 5, 5), (1514, 0, 3028, 0, 6056, 0))
 
 
-def test_what_the_card_holds_is_put_onto_the_guests_clock(tmp_path: Path) -> None:
-    held = [(1 * MS, 700), (4 * MS, 3028), (6 * MS, 0), (20 * MS, 1514)]
-    shown = lines(story(10, 11, 15), tmp_path, Clocks(8 * MS, 5000, 400), held)
-    assert shown["in the card"] == Line("in the card", Source.DEVICE, (2.0, 4.0), (3028, 0), Look.AREA)
-    assert "in the card" not in lines(story(10, 11, 15), tmp_path, None, held), "nobody knows where to put it"
+def test_what_the_card_held_most_is_told_for_the_time_since_the_completion_before(evidence: Evidence) -> None:
+    held = [(1 * MS, 700), (2 * MS, 0), (3 * MS - 10, 1514), (4 * MS, 3028), (6 * MS, 60), (20 * MS, 9999)]
+    picture_in_turns(evidence, "Limits", story(10, 11, 15), Clocks(8 * MS, 5000, 400), held)
+    shown = lines(evidence)
+    assert shown[HELD] == Line(HELD, Source.DEVICE, (1, 2, 3), (700, 1514, 3028), Look.AREA)
+    assert shown[FLIGHT].y == (1514, 3028, 6056)
+    assert shown[LIMIT].x == (1, 2, 3)
 
 
-def test_the_busiest_stretch_in_which_the_limit_moves_is_chosen() -> None:
-    moving = story(0, 100, 200, 300)
-    idle = [cast("Any", each) for each in story(0)] * 3
-    still = [Completion(2, 0, (400 + n) * MS, 1, each.after, each.after) for n, each in enumerate(idle)]
-    assert busiest([*moving, *still], 2) == moving[:2]
-    assert busiest(moving, 10) == moving
+def test_without_clocks_nobody_knows_when_the_card_held_what(evidence: Evidence) -> None:
+    picture_in_turns(evidence, "Limits", story(10, 11, 15), None, [(1 * MS, 700)])
+    assert list(lines(evidence)) == [FLIGHT, LIMIT, PREDICTED]
