@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from device_model.igb.spec.filters import ETQF, MTA, RAH, RAH_HIGH, RAL, RAL_HIGH, VFTA
-from device_model.igb.spec.general import CTRL, VET
+from device_model.igb.spec.general import CTRL, FCAH, FCAL, FCT, VET
 from device_model.igb.spec.receive import MRQC, RCTL, RETA, RFCTL, RLPML, RSSRK
 from device_model.packet import accept
 from device_model.packet.toeplitz import RssFields, RssType, Toeplitz, classify, hash_input
@@ -24,7 +24,9 @@ _LONGEST = 9728
 _RSS_MODE = 2
 _FLOWS = 1024
 """Flows whose hash is remembered."""
-_PAUSE_ADDRESS = accept.PAUSE_DESTINATION
+_ADDRESSES = (RAL, RAH, RAL_HIGH, RAH_HIGH, MTA)
+_FLOW_CONTROL = (CTRL, FCAL, FCAH, FCT)
+_WATCHED = (*_ADDRESSES, *_FLOW_CONTROL, RCTL, RLPML, RFCTL, VFTA, VET, MRQC, RETA, RSSRK, ETQF)
 
 
 class Steering(NamedTuple):
@@ -43,7 +45,7 @@ class Filters:
         self._regs = regs
         self._stale = True
         self._flows: dict[tuple[object, ...], Steering] = {}
-        for reg in (RCTL, RLPML, RFCTL, MTA, RAL, RAH, RAL_HIGH, RAH_HIGH, VFTA, MRQC, RETA, RSSRK, ETQF, VET, CTRL):
+        for reg in _WATCHED:
             regs.on_write(reg, self._changed)
         self._decode()
 
@@ -60,6 +62,8 @@ class Filters:
         regs = self._regs
         self._rctl = regs.peek(RCTL)
         self._flow_control = bool(regs.peek(CTRL) & CTRL.rfce.mask)
+        self._pause_address = regs.peek(FCAL).to_bytes(4, "little") + regs.peek(FCAH).to_bytes(2, "little")
+        self._pause_type = regs.peek(FCT)
         self._max_long = min(RLPML.rlpml.of(regs.peek(RLPML)), _LONGEST)
         self.vlan_ethertype = regs.peek(VET) & 0xFFFF
         self._exact = {
@@ -108,12 +112,22 @@ class Filters:
                 return "vlan"
         return None
 
+    def asks_for_pause(self, frame: bytes) -> bool:
+        """Tell whether the frame is a pause frame by FCAL, FCAH and FCT, and CTRL.rfce says to obey it (8.5)."""
+        if self._stale:
+            self._decode()
+        return self._flow_control and self._is_pause(frame)
+
+    def _is_pause(self, frame: bytes) -> bool:
+        return accept.is_pause(frame, self._station, self._pause_address, self._pause_type)
+
     def _mac_control_refusal(self, frame: bytes) -> str | None:
-        if accept.is_pause(frame, self._station) and self._flow_control and self._rctl & RCTL.dpf.mask:
+        pause = self._is_pause(frame)
+        if pause and self._flow_control and self._rctl & RCTL.dpf.mask:
             return "pause"
         if self._rctl & RCTL.pmcf.mask:
             return None
-        if accept.is_pause(frame, self._station):
+        if pause:
             return "pause" if self._flow_control else "mac-control"
         return None if self._address_accepted(frame[:6]) else "mac-control"
 

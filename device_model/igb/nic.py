@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_model import events
 from device_model.igb.faults import Faults
+from device_model.igb.flow_control import FlowControl
 from device_model.igb.interrupts import InterruptBlock
 from device_model.igb.link import Link
 from device_model.igb.nvm import Nvm
@@ -58,8 +59,18 @@ class Igb:
         self.link = Link(self.regs, clock, self.interrupts.raise_causes, self.tell, config.autoneg_ns)
         self.statistics = Statistics(self.regs)
         self.timesync = Timesync(self.regs, clock, self.faults)
+        self.flow_control = FlowControl(self.regs, clock, self.tell, self.link, self.statistics, wire.emit)
         self.receiver = Receive(
-            self.regs, memory, clock, self.tell, self.faults, self.interrupts, self.link, self.statistics, self.timesync
+            self.regs,
+            memory,
+            clock,
+            self.tell,
+            self.faults,
+            self.interrupts,
+            self.link,
+            self.statistics,
+            self.timesync,
+            self.flow_control,
         )
         self.transmitter = Transmit(
             self.regs,
@@ -71,13 +82,15 @@ class Igb:
             self.link,
             self.statistics,
             self.timesync,
+            self.flow_control,
             wire.emit,
             lambda frame: self.receiver.arrive(frame, looped=True),
             config.rate_mbps,
         )
         self._io_address = 0
         self._born_ns = clock.now_ns()
-        self.link.on_up(self.transmitter.kick)
+        self.link.on_change(self._link_changed)
+        self.flow_control.on_resume(self.transmitter.kick)
         self.regs.on_write(CTRL, self._write_ctrl)
         self.regs.on_read(FRTIMER, lambda _n: (clock.now_ns() - self._born_ns) // 1000 & _ALL_ONES)
         self.reset(Reset.POWER_ON)
@@ -226,6 +239,11 @@ class Igb:
         elif offset == _IODATA and self._io_address < 0x20000:
             self._write_bytes(self._io_address & ~3, 4, value)
 
+    def _link_changed(self) -> None:
+        """Another link knows nothing of the pauses of the one before; what waits to be sent may go now."""
+        self.flow_control.reset()
+        self.transmitter.kick()
+
     # -- reset -------------------------------------------------------------------------------------------
 
     def _write_ctrl(self, _n: int, _old: int, new: int) -> None:
@@ -235,6 +253,7 @@ class Igb:
     def _reset(self, *, software: bool, kind: str) -> None:
         """Reset all registers and blocks; CTRL.RST spares EITR, the packet buffer split and the PHY (82576 4.2)."""
         self.regs.reset(software=software)
+        self.flow_control.reset()
         self.transmitter.reset()
         self.receiver.reset()
         self.interrupts.reset()

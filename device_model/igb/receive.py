@@ -29,7 +29,6 @@ from device_model.igb.spec.receive import (
     SRRCTL,
 )
 from device_model.packet import vlan
-from device_model.packet.accept import pause_quanta
 from device_model.packet.parse import parse
 from device_model.ports import MemoryFault
 from device_model.ring import Ring
@@ -37,6 +36,7 @@ from device_model.ring import Ring
 if TYPE_CHECKING:
     from device_model.events import Tell
     from device_model.igb.faults import Faults
+    from device_model.igb.flow_control import FlowControl
     from device_model.igb.interrupts import InterruptBlock
     from device_model.igb.link import Link
     from device_model.igb.statistics import Statistics
@@ -78,6 +78,7 @@ class Receive:
         link: Link,
         statistics: Statistics,
         timesync: Timesync,
+        flow_control: FlowControl,
     ) -> None:
         """Attach the behaviour to ``regs``."""
         self._regs = regs
@@ -89,6 +90,7 @@ class Receive:
         self._link = link
         self._statistics = statistics
         self._timesync = timesync
+        self._flow_control = flow_control
         self.filters = Filters(regs)
         self.rings = [Ring(memory, clock, tell, "rx", n) for n in range(RDT.count)]
         self._fifo: deque[tuple[int, bytes, Parsed, Steering, bool]] = deque()
@@ -149,6 +151,7 @@ class Receive:
         if old & RCTL.en.mask and not new & RCTL.en.mask:
             self._fifo.clear()
             self._fifo_bytes = 0
+            self._flow_control.filled(0)
 
     # -- a frame arrives ---------------------------------------------------------------------------------
 
@@ -164,6 +167,8 @@ class Receive:
             return
         frame = frame.ljust(_SHORTEST, b"\0")
         self._statistics.arrived(frame)
+        if not looped and self.filters.asks_for_pause(frame):
+            self._flow_control.received(frame)
         reason = self.filters.refusal(frame)
         if reason is not None:
             self._refuse(reason, frame)
@@ -185,8 +190,6 @@ class Receive:
     def _refuse(self, reason: str, frame: bytes) -> None:
         if reason == "oversize":
             self._statistics.oversize()
-        elif reason == "pause":
-            self._statistics.pause_received(xoff=pause_quanta(frame) > 0)
         self._drop(reason, frame, 0)
 
     def _steer(self, parsed: Parsed) -> Steering:
@@ -211,6 +214,7 @@ class Receive:
         self._statistics.received(frame)
         self._fifo.append((steering.queue, frame, parsed, steering, stamped))
         self._fifo_bytes += len(frame)
+        self._flow_control.filled(self._fifo_bytes)
 
     def _drain(self) -> None:
         """Deliver from the packet buffer, in order, as far as there are descriptors."""
@@ -220,6 +224,7 @@ class Receive:
                 return
             self._fifo.popleft()
             self._fifo_bytes -= len(frame)
+            self._flow_control.filled(self._fifo_bytes)
             self._store(self.rings[queue], frame, parsed, steering, stamped)
 
     def _drop(self, reason: str, frame: bytes, queue: int) -> None:
