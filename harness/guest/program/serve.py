@@ -19,6 +19,7 @@ from typing import Any
 from .files import Files
 from .programs import Programs
 from .sockets import Sockets
+from .stamps import Stamps
 from .zerocopy import ZeroCopy
 
 
@@ -58,7 +59,7 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy())
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Stamps())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""
