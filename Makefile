@@ -44,7 +44,7 @@ format: setup ## rewrite the sources in the house style
 	@$(VENV) -m ruff check --fix && $(VENV) -m ruff format
 
 docs: setup ## write the generated documents anew
-	@$(VENV) -m harness.docs
+	@$(VENV) -m harness.cli docs
 
 clean: ## remove what was built in this folder
 	rm -rf build emulator/vfu/_native*.so
