@@ -172,6 +172,14 @@ class LinkChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFrame(Event):
+    """A pause frame of ``quanta`` units of 512 bit times was sent, or (``sent`` False) received and obeyed."""
+
+    sent: bool
+    quanta: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceReset(Event):
     """The device was reset; ``how`` is software (CTRL.RST), power-on, function-level or lost-client."""
 

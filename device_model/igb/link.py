@@ -84,7 +84,8 @@ class Link:
         self._agreed: tuple[int, bool] | None = None
         self._shown: tuple[int, bool] | None = None
         self._transmit_off = False
-        self._came_up: Callable[[], None] = _nothing
+        self._paused = False
+        self._changed: Callable[[], None] = _nothing
         self.phy = Phy(regs, self.restart, raise_cause)
         regs.on_write(CTRL, self._ctrl_written)
         regs.on_write(STATUS, self._status_written)
@@ -111,14 +112,23 @@ class Link:
         """Frames that are sent come back instead of leaving: in the PHY, or in the MAC (RCTL.lbm 01)."""
         return self.phy.loopback or RCTL.lbm.of(self._regs.peek(RCTL)) == _MAC_LOOPBACK
 
-    def on_up(self, action: Callable[[], None]) -> None:
-        """Call ``action`` whenever the MAC gets a link."""
-        self._came_up = action
+    def on_change(self, action: Callable[[], None]) -> None:
+        """Call ``action`` whenever the MAC gets a link, loses it or gets another."""
+        self._changed = action
 
     def transmit_off(self, on: bool) -> None:  # noqa: FBT001 - a level
-        """Show in STATUS.txoff that transmission is paused (or not); a reset does not end it."""
+        """Show in STATUS.txoff that transmission is paused, whether it is or not; a reset does not end it."""
         self._transmit_off = on
-        self._regs.poke(STATUS, STATUS.txoff.put(self._regs.peek(STATUS), int(on)))
+        self._show_transmit_off()
+
+    def pause(self, on: bool) -> None:  # noqa: FBT001 - a level
+        """Show in STATUS.txoff that flow control holds transmission (or no longer does)."""
+        self._paused = on
+        self._show_transmit_off()
+
+    def _show_transmit_off(self) -> None:
+        off = self._transmit_off or self._paused
+        self._regs.poke(STATUS, STATUS.txoff.put(self._regs.peek(STATUS), int(off)))
 
     def connect(self, partner: LinkPartner | None) -> None:
         """Plug the cable into ``partner``, or pull it out (None)."""
@@ -193,7 +203,7 @@ class Link:
         if self._agreed is not None and CTRL.slu.of(regs.peek(CTRL)):
             seen = self._mac_settings(self._agreed[0], full=self._agreed[1])
         status = STATUS.lu.put(regs.peek(STATUS), int(seen is not None))
-        status = STATUS.txoff.put(status, int(self._transmit_off))
+        status = STATUS.txoff.put(status, int(self._transmit_off or self._paused))
         if seen is not None:
             status = STATUS.speed.put(status, _MBPS.index(seen[0]))
             status = STATUS.fd.put(status, int(seen[1]))
@@ -205,8 +215,7 @@ class Link:
             mbps, full = seen or (0, False)
             self._tell(LinkChanged(self._clock.now_ns(), mbps, full))
         self._raise_cause(ICR.lsc.mask)
-        if seen is not None:
-            self._came_up()
+        self._changed()
 
     def _ctrl_written(self, _n: int, _old: int, new: int) -> None:
         if CTRL.phy_rst.of(new):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_model import events
 from device_model.igb.faults import Faults
+from device_model.igb.flow_control import FlowControl
 from device_model.igb.interrupts import InterruptBlock
 from device_model.igb.link import Link
 from device_model.igb.nvm import Nvm
@@ -20,6 +21,7 @@ from device_model.igb.spec.transmit import TDH
 from device_model.igb.statistics import Statistics
 from device_model.igb.timesync import Timesync
 from device_model.igb.transmit import Transmit
+from device_model.igb.wake import Wake
 from device_model.nic import Reset
 from device_model.regfile import RegisterFile
 
@@ -58,8 +60,19 @@ class Igb:
         self.link = Link(self.regs, clock, self.interrupts.raise_causes, self.tell, config.autoneg_ns)
         self.statistics = Statistics(self.regs)
         self.timesync = Timesync(self.regs, clock, self.faults)
+        self.wake = Wake(self.regs)
+        self.flow_control = FlowControl(self.regs, clock, self.tell, self.link, self.statistics, wire.emit)
         self.receiver = Receive(
-            self.regs, memory, clock, self.tell, self.faults, self.interrupts, self.link, self.statistics, self.timesync
+            self.regs,
+            memory,
+            clock,
+            self.tell,
+            self.faults,
+            self.interrupts,
+            self.link,
+            self.statistics,
+            self.timesync,
+            self.flow_control,
         )
         self.transmitter = Transmit(
             self.regs,
@@ -71,19 +84,26 @@ class Igb:
             self.link,
             self.statistics,
             self.timesync,
+            self.flow_control,
             wire.emit,
             lambda frame: self.receiver.arrive(frame, looped=True),
             config.rate_mbps,
         )
         self._io_address = 0
         self._born_ns = clock.now_ns()
-        self.link.on_up(self.transmitter.kick)
+        self.link.on_change(self._link_changed)
+        self.flow_control.on_resume(self.transmitter.kick)
         self.regs.on_write(CTRL, self._write_ctrl)
         self.regs.on_read(FRTIMER, lambda _n: (clock.now_ns() - self._born_ns) // 1000 & _ALL_ONES)
         self.reset(Reset.POWER_ON)
         self.link.connect(config.partner)
 
     # -- device_model.nic.Nic ----------------------------------------------------------------------------
+
+    @property
+    def present(self) -> bool:
+        """Whether the card answers; a fault pulls it out."""
+        return not self.faults.all_ones
 
     def region_read(self, bar: int, offset: int, size: int) -> int:
         """Return ``size`` bytes of BAR ``bar`` at ``offset``."""
@@ -102,6 +122,7 @@ class Igb:
 
     def receive(self, frame: bytes) -> None:
         """Take one frame from the wire (no FCS)."""
+        self.wake.arrived(frame)
         self.receiver.arrive(frame)
 
     def reset(self, kind: Reset) -> None:
@@ -182,7 +203,7 @@ class Igb:
     # -- BAR 0 and the I/O BAR ---------------------------------------------------------------------------
 
     def _read(self, offset: int) -> int:
-        value = _ALL_ONES if self.faults.all_ones else self.regs.read(offset)
+        value = self.regs.read(offset) & ~self.faults.stuck.get(offset, 0) if self.present else _ALL_ONES
         if self.tell.on:
             self.tell(events.RegisterRead(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
         return value
@@ -190,7 +211,7 @@ class Igb:
     def _write(self, offset: int, value: int) -> None:
         if self.tell.on:
             self.tell(events.RegisterWritten(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
-        if not self.faults.all_ones:
+        if self.present:
             self.regs.write(offset, value)
 
     def _read_bytes(self, offset: int, size: int) -> int:
@@ -226,6 +247,12 @@ class Igb:
         elif offset == _IODATA and self._io_address < 0x20000:
             self._write_bytes(self._io_address & ~3, 4, value)
 
+    def _link_changed(self) -> None:
+        """Another link knows nothing of the pauses of the one before; what waits to be sent may go now."""
+        self.flow_control.reset()
+        self.wake.link_changed()
+        self.transmitter.kick()
+
     # -- reset -------------------------------------------------------------------------------------------
 
     def _write_ctrl(self, _n: int, _old: int, new: int) -> None:
@@ -235,6 +262,7 @@ class Igb:
     def _reset(self, *, software: bool, kind: str) -> None:
         """Reset all registers and blocks; CTRL.RST spares EITR, the packet buffer split and the PHY (82576 4.2)."""
         self.regs.reset(software=software)
+        self.flow_control.reset()
         self.transmitter.reset()
         self.receiver.reset()
         self.interrupts.reset()
@@ -243,6 +271,7 @@ class Igb:
         self.statistics.reset()
         self.nvm.reload()
         self.link.reset(software=software)
+        self.wake.reset(power=kind == Reset.POWER_ON.value)
         self._io_address = 0
         if self.tell.on:
             self.tell(events.DeviceReset(self._clock.now_ns(), kind))

@@ -29,7 +29,6 @@ from device_model.igb.spec.receive import (
     SRRCTL,
 )
 from device_model.packet import vlan
-from device_model.packet.accept import pause_quanta
 from device_model.packet.parse import parse
 from device_model.ports import MemoryFault
 from device_model.ring import Ring
@@ -37,6 +36,7 @@ from device_model.ring import Ring
 if TYPE_CHECKING:
     from device_model.events import Tell
     from device_model.igb.faults import Faults
+    from device_model.igb.flow_control import FlowControl
     from device_model.igb.interrupts import InterruptBlock
     from device_model.igb.link import Link
     from device_model.igb.statistics import Statistics
@@ -52,6 +52,9 @@ _BSIZE_BYTES = (2048, 1024, 512, 256)
 """RCTL.BSIZE, used where SRRCTL.BSIZEPACKET is 0."""
 _LENGTH_MASK = 0xFFFF << 32
 _DD, _EOP, _VP = RxWriteback.dd.mask, RxWriteback.eop.mask, RxWriteback.vp.mask
+_VEXT = RxWriteback.ipidv.mask
+"""With CTRL_EXT.ext_vlan this bit says that there was an outer tag (7.1.5.2)."""
+
 _PCSD = RXCSUM.pcsd.mask
 
 
@@ -78,6 +81,7 @@ class Receive:
         link: Link,
         statistics: Statistics,
         timesync: Timesync,
+        flow_control: FlowControl,
     ) -> None:
         """Attach the behaviour to ``regs``."""
         self._regs = regs
@@ -89,6 +93,7 @@ class Receive:
         self._link = link
         self._statistics = statistics
         self._timesync = timesync
+        self._flow_control = flow_control
         self.filters = Filters(regs)
         self.rings = [Ring(memory, clock, tell, "rx", n) for n in range(RDT.count)]
         self._fifo: deque[tuple[int, bytes, Parsed, Steering, bool]] = deque()
@@ -149,6 +154,7 @@ class Receive:
         if old & RCTL.en.mask and not new & RCTL.en.mask:
             self._fifo.clear()
             self._fifo_bytes = 0
+            self._flow_control.filled(0)
 
     # -- a frame arrives ---------------------------------------------------------------------------------
 
@@ -164,13 +170,16 @@ class Receive:
             return
         frame = frame.ljust(_SHORTEST, b"\0")
         self._statistics.arrived(frame)
+        if not looped and self.filters.asks_for_pause(frame):
+            self._flow_control.received(frame)
         reason = self.filters.refusal(frame)
         if reason is not None:
             self._refuse(reason, frame)
             return
-        parsed = parse(frame, vlan_ethertype=self.filters.vlan_ethertype)
+        inner = vlan.without(frame, self.filters.outer_tag(frame))
+        parsed = parse(inner, vlan_ethertype=self.filters.vlan_ethertype)
         steering = self._steer(parsed)
-        stamped = self._timesync.arrived(frame, parsed)
+        stamped = self._timesync.arrived(inner, parsed)
         ring = self.rings[steering.queue]
         if not self._fifo and self._room(ring, len(frame)):
             self._statistics.received(frame)
@@ -185,8 +194,6 @@ class Receive:
     def _refuse(self, reason: str, frame: bytes) -> None:
         if reason == "oversize":
             self._statistics.oversize()
-        elif reason == "pause":
-            self._statistics.pause_received(xoff=pause_quanta(frame) > 0)
         self._drop(reason, frame, 0)
 
     def _steer(self, parsed: Parsed) -> Steering:
@@ -211,6 +218,7 @@ class Receive:
         self._statistics.received(frame)
         self._fifo.append((steering.queue, frame, parsed, steering, stamped))
         self._fifo_bytes += len(frame)
+        self._flow_control.filled(self._fifo_bytes)
 
     def _drain(self) -> None:
         """Deliver from the packet buffer, in order, as far as there are descriptors."""
@@ -220,6 +228,7 @@ class Receive:
                 return
             self._fifo.popleft()
             self._fifo_bytes -= len(frame)
+            self._flow_control.filled(self._fifo_bytes)
             self._store(self.rings[queue], frame, parsed, steering, stamped)
 
     def _drop(self, reason: str, frame: bytes, queue: int) -> None:
@@ -253,12 +262,17 @@ class Receive:
     def _store(self, ring: Ring, frame: bytes, parsed: Parsed, steering: Steering, stamped: bool) -> None:  # noqa: FBT001
         """Write a frame into its buffers and report it, the reported length of each buffer last."""
         tagged = parsed.vlan_tci is not None and self._regs.peek(CTRL) & CTRL.vme.mask
-        payload, tci = vlan.strip(frame) if tagged else (frame, 0)
+        outer = self.filters.outer_tag(frame)
+        inner = vlan.without(frame, outer)
+        payload, tci = vlan.strip(inner) if tagged else (inner, 0)
+        payload = vlan.put_back(payload, outer)
         size, _drop, legacy, low = self._queue_settings(ring.queue)
         rxcsum = self._regs.peek(RXCSUM)
-        status = write_back_status(frame, parsed, rxcsum, self._faults, stamped=stamped)
+        status = write_back_status(inner, parsed, rxcsum, self._faults, stamped=stamped)
         if tagged:
             status |= _VP
+        if outer:
+            status |= _VEXT
         word0 = steering.rss_type | packet_type(parsed) << 4
         if rxcsum & _PCSD:
             word0 |= steering.rss_hash << 32

@@ -9,14 +9,14 @@ inside the doorbell write and never does).
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from device_model import events
 from device_model.igb.offload import Offload, finish_advanced, finish_legacy
 from device_model.igb.spec.descriptors import TxContext, TxData
-from device_model.igb.spec.general import CTRL, VET
+from device_model.igb.spec.general import CTRL, CTRL_EXT, VET
 from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDH, TDLEN, TDT, TDWBAH, TDWBAL, TXDCTL
+from device_model.igb.tx_queue import TxPacket, TxQueue
 from device_model.ports import MemoryFault
 from device_model.ring import Ring
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from device_model.events import Tell
     from device_model.igb.faults import Faults
+    from device_model.igb.flow_control import FlowControl
     from device_model.igb.interrupts import InterruptBlock
     from device_model.igb.link import Link
     from device_model.igb.statistics import Statistics
@@ -49,44 +50,6 @@ _DEXT = TxData.dext.mask
 _DTALEN = TxData.dtalen.mask
 
 
-@dataclass(slots=True)
-class _Packet:
-    """A packet that was fetched whole: its frames still to leave, and the slots to report."""
-
-    queue: int
-    frames: deque[bytes]
-    last: int
-    report: list[int]
-    segmented: bool
-    timestamp: bool
-
-
-@dataclass(slots=True)
-class _Queue:
-    ring: Ring
-    contexts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0), (0, 0)])
-    data: bytearray = field(default_factory=bytearray)
-    first: tuple[int, int] | None = None
-    report: list[int] = field(default_factory=list)
-    broken: bool = False
-    done: list[int] = field(default_factory=list)
-    withheld: deque[list[int]] = field(default_factory=deque)
-
-    def forget(self) -> None:
-        """Drop everything that is under way."""
-        self.contexts = [(0, 0), (0, 0)]
-        self.withheld.clear()
-        self.done.clear()
-        self.begin()
-
-    def begin(self) -> None:
-        """Make ready for the next packet."""
-        self.data = bytearray()
-        self.first = None
-        self.report = []
-        self.broken = False
-
-
 class Transmit:
     """The sixteen transmit queues and the one port that they share."""
 
@@ -101,6 +64,7 @@ class Transmit:
         link: Link,
         statistics: Statistics,
         timesync: Timesync,
+        flow_control: FlowControl,
         emit: Callable[[bytes], None],
         loop: Callable[[bytes], None],
         rate_mbps: int | None,
@@ -115,13 +79,14 @@ class Transmit:
         self._link = link
         self._statistics = statistics
         self._timesync = timesync
+        self._flow_control = flow_control
         self._emit = emit
         self._loop = loop
         self.rate_mbps = rate_mbps
-        self.queues = [_Queue(Ring(memory, clock, tell, "tx", n)) for n in range(TDT.count)]
+        self.queues = [TxQueue(Ring(memory, clock, tell, "tx", n)) for n in range(TDT.count)]
         self._ready: deque[int] = deque()
         self._offload: Offload | None = None
-        self._departing: _Packet | None = None
+        self._departing: TxPacket | None = None
         self._departs_ns = 0
         self._free_ns = 0
         self._timer: Timer | None = None
@@ -133,7 +98,7 @@ class Transmit:
         regs.on_write(TDT, self._doorbell)
         regs.on_write(TXDCTL, self._control)
         regs.on_write(TCTL, self._enable)
-        for reg in (VET, CTRL, TCTL):
+        for reg in (VET, CTRL, CTRL_EXT, TCTL):
             regs.on_write(reg, self._forget_offload)
 
     # -- registers ---------------------------------------------------------------------------------------
@@ -214,15 +179,11 @@ class Transmit:
         now, rate = self._clock.now_ns(), self._rate_bps()
         for _ in range(_SLICE):
             packet = self._departing
-            if packet is None:
-                packet = self._next_packet()
+            if packet is None or not packet.begun:
+                packet = self._begin(now, rate)
                 if packet is None:
                     self._idle()
                     return
-                self._departing = packet
-                if self._departs_ns == 0:
-                    self._free_ns = max(self._free_ns, now)
-                self._set_departure(packet, rate)
             if self._departs_ns > now:
                 self._raise()
                 self._schedule(self._departs_ns)
@@ -231,17 +192,29 @@ class Transmit:
         self._raise()
         self._schedule(now)
 
-    def _set_departure(self, packet: _Packet, rate: int) -> None:
+    def _begin(self, now: int, rate: int) -> TxPacket | None:
+        """Let the next frame begin; None while flow control forbids it or there is none."""
+        if self._flow_control.paused:
+            return None
+        packet = self._departing = self._departing or self._next_packet()
+        if packet is not None:
+            if self._departs_ns == 0:
+                self._free_ns = max(self._free_ns, now)
+            self._set_departure(packet, rate)
+            packet.begun = True
+        return packet
+
+    def _set_departure(self, packet: TxPacket, rate: int) -> None:
         length = len(packet.frames[0]) + _WIRE_OVERHEAD if packet.frames else 0
         self._departs_ns = self._free_ns + (length * 8_000_000_000 // rate if rate else 0)
 
-    def _depart(self, packet: _Packet) -> None:
+    def _depart(self, packet: TxPacket) -> None:
         """One frame has left; after the packet's last one its slots are reported."""
         self._free_ns = self._departs_ns
         if packet.frames:
             self._send(packet, packet.frames.popleft())
         if packet.frames:
-            self._set_departure(packet, self._rate_bps())
+            packet.begun = False
             return
         self._departing = None
         queue = self.queues[packet.queue]
@@ -254,14 +227,14 @@ class Transmit:
             self._report(packet.queue, packet.report)
 
     def _idle(self) -> None:
-        """Nothing is left to send: report what WTHRESH kept back."""
+        """Nothing may be sent, or nothing is left to send: report what WTHRESH kept back."""
         self._departs_ns = 0
         for n, queue in enumerate(self.queues):
             if queue.done:
                 self._write_back(n)
         self._raise()
 
-    def _next_packet(self) -> _Packet | None:
+    def _next_packet(self) -> TxPacket | None:
         """Take the next whole packet, queue by queue in turn; a queue with nothing left waits for its doorbell."""
         while self._ready:
             n = self._ready.popleft()
@@ -271,7 +244,7 @@ class Transmit:
                 return packet
         return None
 
-    def _assemble(self, n: int, queue: _Queue) -> _Packet | None:
+    def _assemble(self, n: int, queue: TxQueue) -> TxPacket | None:
         """Take descriptors up to the end of a packet; None when the driver has not handed over the rest."""
         while (slot := queue.ring.take()) is not None:
             index, word0, word1 = slot
@@ -289,7 +262,7 @@ class Transmit:
                 return self._finish(n, queue, index)
         return None
 
-    def _gather(self, n: int, queue: _Queue, iova: int, word1: int) -> None:
+    def _gather(self, n: int, queue: TxQueue, iova: int, word1: int) -> None:
         """Read one buffer of the packet."""
         size = word1 & _DTALEN
         if queue.broken or not size:
@@ -310,7 +283,7 @@ class Transmit:
     def _forget_offload(self, _n: int, _old: int, _new: int) -> None:
         self._offload = None
 
-    def _finish(self, n: int, queue: _Queue, index: int) -> _Packet:
+    def _finish(self, n: int, queue: TxQueue, index: int) -> TxPacket:
         first = queue.first or (0, 0)
         frames: list[bytes] = []
         segmented = bool(first[1] & _DEXT and TxData.tse.of(first[1]))
@@ -324,11 +297,11 @@ class Transmit:
             else:
                 frames = finish_legacy(queue.data, first[1], offload)
         stamp = bool(first[1] & _DEXT and TxData.mac_ts.of(first[1]))
-        packet = _Packet(n, deque(frames), index, queue.report, segmented and bool(frames), stamp)
+        packet = TxPacket(n, deque(frames), index, queue.report, segmented and bool(frames), stamp)
         queue.begin()
         return packet
 
-    def _send(self, packet: _Packet, frame: bytes) -> None:
+    def _send(self, packet: TxPacket, frame: bytes) -> None:
         if self._faults.transmit_nothing_on:
             return
         looped = self._link.loopback

@@ -10,6 +10,7 @@ PAUSE_DESTINATION: Final = bytes.fromhex("0180c2000001")
 """The address of IEEE 802.3 annex 31B pause frames."""
 ETHERTYPE_MAC_CONTROL: Final = 0x8808
 _OPCODE_PAUSE = 1
+_SHORTEST = 60
 _HASH_SHIFT = (4, 3, 2, 0)
 
 
@@ -41,14 +42,25 @@ def is_mac_control(frame: bytes | memoryview) -> bool:
     return len(frame) >= 14 and frame[12] << 8 | frame[13] == ETHERTYPE_MAC_CONTROL
 
 
-def is_pause(frame: bytes | memoryview, station_address: bytes = b"") -> bool:
+def is_pause(
+    frame: bytes | memoryview,
+    station_address: bytes = b"",
+    destination: bytes = PAUSE_DESTINATION,
+    ethertype: int = ETHERTYPE_MAC_CONTROL,
+) -> bool:
     """Tell whether a frame is a pause frame for this station: to the pause address, or to its own address."""
     return (
         len(frame) >= 18
-        and frame[12] << 8 | frame[13] == ETHERTYPE_MAC_CONTROL
+        and frame[12] << 8 | frame[13] == ethertype
         and frame[14] << 8 | frame[15] == _OPCODE_PAUSE
-        and bytes(frame[:6]) in (PAUSE_DESTINATION, station_address)
+        and bytes(frame[:6]) in (destination, station_address)
     )
+
+
+def pause_frame(destination: bytes, source: bytes, ethertype: int, quanta: int) -> bytes:
+    """Return the pause frame, 60 bytes without its FCS, that asks for ``quanta`` units of 512 bit times."""
+    head = destination + source + ethertype.to_bytes(2, "big")
+    return (head + _OPCODE_PAUSE.to_bytes(2, "big") + quanta.to_bytes(2, "big")).ljust(_SHORTEST, b"\0")
 
 
 def pause_quanta(frame: bytes | memoryview) -> int:

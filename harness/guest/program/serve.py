@@ -24,6 +24,7 @@ from .programs import Programs
 from .sockets import Sockets
 from .verdicts import Verdicts
 from .xdp import Xdp
+from .stamps import Stamps
 from .zerocopy import ZeroCopy
 
 
@@ -77,6 +78,7 @@ class Agent:
         )
         self._zerocopy = ZeroCopy()
         self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), self._zerocopy)
+        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Stamps())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""

@@ -2,8 +2,8 @@
 """Where QEMU 10.0's own igb departs from the 82576 data sheet or from what Linux igb relies on: here it must not.
 
 One test or more for each known departure, in the order of a review of QEMU's igb_core.c; the numbers are that
-review's; 13 to 25 are in test_deviations_rings.py. Virtual functions (10 and 20) are not part of this card, and it
-sends no pause frames of its own (17).
+review's; 13 to 25 are in test_deviations_rings.py, 17 in test_flow_control.py too. Virtual functions (10 and 20) are
+not part of this card.
 """
 
 from __future__ import annotations

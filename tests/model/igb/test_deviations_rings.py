@@ -16,7 +16,7 @@ from device_model.igb.spec import pci
 from device_model.igb.spec.bus import WUS
 from device_model.igb.spec.descriptors import RxLegacy, TxLegacy
 from device_model.igb.spec.filters import DAQF, ETQF, FTQF, IMIR, IMIREXT, IMIRVP, SAQF, SPQF, SYNQF
-from device_model.igb.spec.general import CTRL, FCRTH, FRTIMER, STATUS, TCPTIMER
+from device_model.igb.spec.general import CTRL, FCAH, FCAL, FCRTH, FCT, FRTIMER, STATUS, TCPTIMER
 from device_model.igb.spec.receive import MRQC, PSRTYPE, RCTL, RDBAL, RDH, RDT, RLPML, RXCTL, RXDCTL, SRRCTL
 from device_model.igb.spec.statistics import ROC, XOFFRXC, XONRXC
 from device_model.igb.spec.timesync import SYSTIMH, SYSTIML, TIMINCA
@@ -173,6 +173,8 @@ def test_17_negotiation_does_not_switch_flow_control_on() -> None:
 
 def test_17_pause_frames_are_consumed_and_counted_when_the_driver_wants_that(driver: Driver) -> None:
     pause = bytes.fromhex("0180c2000001") + bytes(6) + b"\x88\x08\x00\x01"
+    for reg, value in ((FCAL, 0x00C28001), (FCAH, 0x100), (FCT, 0x8808)):
+        driver.put(reg, value)
     driver.put(CTRL, driver.get(CTRL) | CTRL.rfce.mask)
     driver.world.nic.receive((pause + b"\x00\xff").ljust(60, b"\0"))
     driver.world.nic.receive(pause.ljust(60, b"\0"))
