@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-harness test-protocol test-page test-guest mutants compare bench lint format docs clean distclean
+.PHONY: help setup run test test-model test-harness test-protocol test-page test-guest mutants compare matrix bench lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -14,7 +14,7 @@ setup: ## fetch and build all that is needed (QEMU, guest image, Python packages
 	@$(PYTHON) -m harness.setup
 
 run: setup ## boot a guest on the card, judge the must-claims, write build/report (ARGS=--all: every claim with a check)
-	@$(VENV) -m harness.cli run $(ARGS)
+	@$(VENV) -m harness.cli run $(if $(KERNEL),--kernel $(KERNEL)) $(ARGS)
 
 test: setup ## run all tests, those with a guest too (ARGS=… adds options of pytest)
 	@$(VENV) -m pytest $(ARGS)
@@ -39,6 +39,9 @@ mutants: setup ## break the card on purpose, claim by claim, and expect each cla
 
 compare: setup ## judge the known departures of QEMU's own igb on both cards (ARGS=--all: every claim with a check)
 	@$(VENV) -m harness.cli compare $(ARGS)
+
+matrix: setup ## run the checks over kernels, interrupt modes and numbers of CPUs, and print one table
+	@$(VENV) -m harness.cli matrix $(ARGS)
 
 bench: setup ## measure the card against QEMU's own igb in the same guest
 	@$(VENV) -m harness.cli bench $(ARGS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import claims_command, compare, docs, mutants, run
+from harness import claims_command, compare, docs, matrix_command, mutants, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
 from harness.errors import UsageError, WorldError
@@ -191,6 +191,16 @@ def parser() -> argparse.ArgumentParser:
     _lab_options(compares)
     compares.set_defaults(command=_compare)
 
+    tables = verbs.add_parser(
+        "matrix",
+        help="run the checks over kernels, interrupt modes and numbers of CPUs",
+        description="Run the checks once for each kernel, interrupt mode and number of CPUs, and print one table.",
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    matrix_command.declare(tables)
+    tables.set_defaults(command=_matrix)
+
     measures = verbs.add_parser(
         "bench",
         help="measure the card against QEMU's own igb",
@@ -334,6 +344,10 @@ def _compare(arguments: argparse.Namespace) -> ExitStatus:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(compare.as_json(found) + "\n", encoding="utf-8")
     return compare.status(found)
+
+
+def _matrix(arguments: argparse.Namespace) -> ExitStatus:
+    return matrix_command.command(arguments, terminal.Progress(Console(sys.stdout.isatty())), print)
 
 
 def _bench(arguments: argparse.Namespace) -> ExitStatus:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from harness.plugin import RunOptions
 
 CHECK_S = 180
+USUAL_SHAPE = ("msix", 4)
+"""What a check is written for unless it is marked ``any_shape``: MSI-X with a queue pair for each of four CPUs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,9 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Say of a check without a lab that it is about our card, whichever is plugged."""
+    """Say of a check that it does not suit the lab: it starts a card of its own, or needs the usual shape."""
     if item.config.getoption("--card") != "hilnic" and "lab" not in getattr(item, "fixturenames", ()):
         raise NotComparable("the check must ask the card that is plugged, and starts one of its own")
+    shape = item.config.getoption("--irq"), item.config.getoption("--smp")
+    if shape != USUAL_SHAPE and item.get_closest_marker("any_shape") is None:
+        raise NotComparable(f"the check must have MSI-X and four CPUs, not {shape[0]} and {shape[1]}")
 
 
 @pytest.fixture(scope="session")
