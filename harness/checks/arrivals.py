@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks.witness import watched
 from harness.deadline import Deadline, wait_until
-from harness.errors import NotSeen
+from harness.errors import NotComparable, NotSeen
 from harness.oracles import rss
 from harness.traffic import PROTOCOLS, Flow, Station, flows, frame, numbered
 
@@ -143,6 +143,13 @@ class Reception:
 
     skbs: list[Record]
     delivered: list[Seen] | None
+
+    @property
+    def events(self) -> list[Seen]:
+        """What the card says of each frame. Raises NotComparable for a card that says nothing."""
+        if self.delivered is None:
+            raise NotComparable("the check must hear from the card what became of each frame, and this one is silent")
+        return self.delivered
 
     def hashes(self) -> dict[int, int]:
         """Return the hash in the skb by length of the frame."""

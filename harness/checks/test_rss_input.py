@@ -75,7 +75,7 @@ def test_fragments_are_hashed_without_ports(bound: Bound, evidence: Evidence, fa
         found = receive(bound, [piece for flow in made for piece in fragments(flow)])
         hashes = {length: predict.hash_of(replace(as_hashed(flow), fragment=True)) for length, flow in pieces.items()}
         queues = {length: predict.table[value & 0x7F] for length, value in hashes.items()}
-        types = Counter(event.rss_type for event in found.delivered)
+        types = Counter(event.rss_type for event in found.events)
         spread = Counter(len({found.queues()[len(piece)] for piece in fragments(flow)}) for flow in made)
         evidence.note(
             what=f"fragments of UDP over IPv{family}, ports {'hashed' if ports else 'not hashed'}",
@@ -226,7 +226,7 @@ def test_extension_headers_choose_the_addresses_hashed(bound: Bound, evidence: E
             len(one): expected_hash(flow, name, predict.key, how) for (name, flow), one in zip(flows, sent, strict=True)
         }
         found = receive(bound, sent)
-        got = {event.length: (event.rss_type, event.rss_hash) for event in found.delivered}
+        got = {event.length: (event.rss_type, event.rss_hash) for event in found.events}
         evidence.note(
             what=f"{protocol}, {how}",
             guest={"hashes": [f"{found.hashes()[length]:08x}" for length in sorted(wanted)[:4]]},

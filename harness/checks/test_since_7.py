@@ -107,7 +107,7 @@ def test_hash_has_the_type_that_the_card_reports(bound: Bound, evidence: Evidenc
 
 def found_by_card(found: Reception) -> set[int]:
     """Return the hashes that the card wrote back."""
-    return set(found.device_hashes().values())
+    return {event.rss_hash for event in found.events}
 
 
 def by_protocol(skbs: list[Record]) -> dict[str, list[Record]]:

@@ -22,9 +22,9 @@ from .messages import Messages
 from .netlink import Netlink
 from .programs import Programs
 from .sockets import Sockets
+from .stamps import Stamps
 from .verdicts import Verdicts
 from .xdp import Xdp
-from .stamps import Stamps
 from .zerocopy import ZeroCopy
 
 
