@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING
 
 from device_model.igb.spec.timesync import SYSTIMH, SYSTIML
 from harness import frames
+from harness.checks.ptp import (
+    ETHERTYPE_PTP,
+    FILTER_NONE,
+    FILTER_PTP_V2_EVENT,
+    RAW_HARDWARE,
+    RX_HARDWARE,
+    SO_TIMESTAMPING,
+    TX_OFF,
+)
 from harness.checks.spare import ALL_PROTOCOLS, registers, tap
 from harness.checks.witness import told
 from harness.claims import claim
@@ -22,15 +31,11 @@ if TYPE_CHECKING:
     from harness.evidence import Evidence
     from harness.lab import Bound
 
-ETHERTYPE_PTP = 0x88F7
 PTP_EVENT, PTP_GENERAL = 319, 320
 """UDP ports (IEEE 1588 annex D)."""
 
 SYNC, DELAY_REQ, PDELAY_REQ, FOLLOW_UP = 0, 1, 2, 8
 """Message types; those below 8 are event messages (IEEE 1588 13.3.2.2)."""
-
-NO_FILTER, PTP_V2_EVENT = 0, 12
-"""Linux include/uapi/linux/net_tstamp.h: HWTSTAMP_FILTER_."""
 
 PATIENCE_S = 5.0
 STEP = 0x1000
@@ -69,12 +74,12 @@ def stamping(bound: Bound) -> Iterator[int]:
     """Have PTP event messages stamped; yield a packet socket that sees every frame with its stamp."""
     agent = bound.guest.agent
     handle = tap(bound, ALL_PROTOCOLS)
-    agent.call("receive_stamped", handle=handle, count=0, seconds=0)
-    agent.call("stamp", name=bound.netif.name, filters=PTP_V2_EVENT)
+    agent.call("setsockopt", handle=handle, level=1, option=SO_TIMESTAMPING, value=RX_HARDWARE | RAW_HARDWARE)
+    agent.call("hardware_stamps", name=bound.netif.name, tx_type=TX_OFF, rx_filter=FILTER_PTP_V2_EVENT)
     try:
         yield handle
     finally:
-        agent.call("stamp", name=bound.netif.name, filters=NO_FILTER)
+        agent.call("hardware_stamps", name=bound.netif.name, tx_type=TX_OFF, rx_filter=FILTER_NONE)
         agent.call("close", handle=handle)
 
 
@@ -85,9 +90,9 @@ def stamps(bound: Bound, handle: int, sent: list[Sent]) -> list[int]:
         wanted = one.frame(bound, number)
         bound.peer.send(wanted)
         got = bound.guest.agent.start("receive_stamped", handle=handle, count=1, seconds=PATIENCE_S).result(10.0)
-        ((body, stamp),) = got
-        assert base64.b64decode(body) == wanted, one.name
-        found.append(int(stamp))
+        (answer,) = got
+        assert base64.b64decode(answer["data"]) == wanted, one.name
+        found.append(int(answer["hardware"]))
     return found
 
 

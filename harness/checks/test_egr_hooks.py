@@ -16,7 +16,7 @@ from harness.checks.sending import udp_socket
 from harness.claims import claim
 from harness.dissect import dissect
 from harness.guest.agent import AgentRefusedError
-from harness.guest.probes import Probe
+from harness.guest.probes import HOOK
 from harness.traffic import FILLER
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 LOCAL_OUT, POST_ROUTING = 3, 4
 """Linux include/uapi/linux/netfilter.h."""
 
-HOOK = Probe("f", "egr", "hook", "nf_hook_slow", "hook=state->hook:u8 pf=state->pf:u8")
 FAMILY_IPV4 = 2
 COUNTED, DROPPED = 4760, 4761
 TABLE = f"""

@@ -12,7 +12,7 @@ from harness.checks.drops import FREED, drop_reason, freed_for
 from harness.checks.ingress_filter import dropped_by_filter, dropping
 from harness.checks.sinks import got, sink, summaries
 from harness.claims import claim
-from harness.guest.probes import Probe
+from harness.guest.probes import HOOK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ QUEUE, CPU, OTHER_CPU, READER_CPU = 2, 1, 2, 3
 COUNT = 30
 IP = "ip_rcv_core"
 POLL = "napi:napi_poll"
-HOOK = Probe("f", "nf", "hook", "nf_hook_slow", "hook=state->hook:u8 pf=state->pf:u8")
 PREROUTING, INPUT, IPV4 = 0, 1, 2
 """enum nf_inet_hooks and NFPROTO_IPV4 of include/uapi/linux/netfilter.h."""
 

@@ -38,6 +38,9 @@ ELSEWHERE = {
     "net:net_dev_xmit_timeout": "TXC-11 asks for one in a queue that stands for 5 s",
     "napi:dql_stall_detected": "BQL-19 asks for one for each stall",
     "tcp:tcp_bad_csum": "the check that records it asks for one for each damaged segment",
+    "nf:hook": "ING-18 and EGR-09 ask for each hook of a rule",
+    "n:busy": "NAPI-16 asks for polls by a system call",
+    "off:gso": "OFF-03 asks for software segmentation",
     "ig:wdr": "TXC-14 asks for runs of the driver's watchdog",
 }
 """What one frame each way does not cause, and which check cannot pass without."""

@@ -64,21 +64,20 @@ class Agent:
     def __init__(self) -> None:
         self._programs = Programs()
         self._sockets = Sockets()
-        self._parts: tuple[object, ...] = (
+        self._zerocopy = ZeroCopy()
+        self._parts = (
             self,
             Files(),
             self._programs,
             self._sockets,
+            self._zerocopy,
             Messages(),
             Verdicts(),
-            ZeroCopy(),
             Xdp(),
             Netlink(),
             Bare(),
+            Stamps(),
         )
-        self._zerocopy = ZeroCopy()
-        self._parts = (self, Files(), self._programs, self._sockets, Messages(), Verdicts(), self._zerocopy)
-        self._parts = (self, Files(), self._programs, self._sockets, ZeroCopy(), Stamps())
 
     def hello(self, word: str) -> dict[str, Any]:
         """Return who answers; ``word`` comes back so that an old answer is told from a new one."""

@@ -19,9 +19,6 @@ from .files import b64
 SIOCOUTQ = 0x5411
 SIOCINQ = 0x541B
 SIOCETHTOOL = 0x8946
-SIOCSHWTSTAMP = 0x89B0
-SO_TIMESTAMPING = 37
-RX_HARDWARE, RAW_HARDWARE = 1 << 2, 1 << 6
 """Linux include/uapi/linux/net_tstamp.h."""
 
 SO_SNDBUFFORCE = 32
@@ -286,30 +283,6 @@ class Sockets:
             crc = zlib.crc32(data, crc)
             got += len(data)
         return {"got": got, "crc": crc, "first": b64(first), "why": why, "ended": time.monotonic_ns()}
-
-    def stamp(self, name: str, filters: int) -> int:
-        """Have received packets stamped by the card (SIOCSHWTSTAMP); the answer is the filter in force."""
-        room = array("B", struct.pack("iii", 0, 0, filters))
-        request = struct.pack("16sP", name.encode(), room.buffer_info()[0])
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-            fcntl.ioctl(made, SIOCSHWTSTAMP, request)
-        return int(struct.unpack("iii", room.tobytes())[2])
-
-    def receive_stamped(self, handle: int, count: int, seconds: float) -> list[tuple[str, int]]:
-        """Receive ``count`` frames or datagrams; for each the answer holds its bytes (base64) and the card's stamp.
-
-        The stamp is in nanoseconds, 0 for a packet without one. Fewer come back when time is up.
-        """
-        made = self._sockets[handle]
-        made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_HARDWARE | RAW_HARDWARE)
-        end = time.monotonic() + seconds
-        got: list[tuple[str, int]] = []
-        while len(got) < count and select.select([made], [], [], max(0.0, end - time.monotonic()))[0]:
-            data, extra, _, _ = made.recvmsg(LARGEST_FRAME, 512)
-            stamps = [body for level, kind, body in extra if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING)]
-            times = struct.unpack("qqqqqq", stamps[0]) if stamps else (0,) * 6
-            got.append((b64(data), times[4] * 1_000_000_000 + times[5]))
-        return got
 
     def incoming_napi(self, handle: int) -> int:
         """SO_INCOMING_NAPI_ID of a socket."""
