@@ -242,14 +242,14 @@ def test_queue_runs_only_when_both_stops_are_gone(bound: Bound, evidence: Eviden
             seen.wait(armed + 1, kind="RegisterWritten", where=lambda event: arms(event, vector))
             states.append(stopped_by(trace, sender))
         silent = tails(seen, QUEUE)
-        bound.card.release_completions(QUEUE, *final)
-        seen.wait(len(silent) + 1, kind="RegisterWritten", where=lambda event: event.register == f"TDT[{QUEUE}]")
         evidence.note(
             guest={"txq_state after each release": states},
             device={"released": releases, "descriptors outstanding": sum(steps(start, silent, SMALL_RING))},
         )
+        one = DRIVER if last == "driver" else STACK
+        assert states == [DRIVER | STACK, one, one]
+        assert sum(steps(start, silent, SMALL_RING)) == outstanding
+        bound.card.release_completions(QUEUE, *final)
+        seen.wait(len(silent) + 1, kind="RegisterWritten", where=lambda event: event.register == f"TDT[{QUEUE}]")
     bound.card.release_completions(QUEUE)
     wait_idle(bound, QUEUE)
-    one = DRIVER if last == "driver" else STACK
-    assert states == [DRIVER | STACK, one, one]
-    assert sum(steps(start, silent, SMALL_RING)) == outstanding

@@ -12,7 +12,7 @@ from harness.checks.bursts import pin, place, steer_to
 from harness.checks.dql_watch import completions, watching
 from harness.checks.filling import FULL, own_queue
 from harness.checks.prompt_card import PATCH
-from harness.checks.sending import QUEUE, pinned_sender, undisturbed, wait_idle
+from harness.checks.sending import QUEUE, b64, pinned_sender, undisturbed, wait_idle
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
 from harness.errors import NotSeen
@@ -22,12 +22,17 @@ from harness.traffic import Flow, frame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.checks.sending import Sender
     from harness.evidence import Evidence
     from harness.guest.ringbuffer import Record
     from harness.lab import Bound, Lab
 
 FREE = "skb:consume_skb"
-FRAMES = 100
+ROUND, APART_US = 25, 8000
+"""Frames sent at a time, and their distance: the CPU that polls has its other work done when the next one comes."""
+
+ENOUGH = 3
+ROUNDS_S = 40.0
 POLLER = 3
 PORT = 5306
 BUSY = f"""
@@ -100,12 +105,20 @@ def datagram(bound: Bound) -> bytes:
     return frame(Flow(bound.peer.station, guest, 4, "udp", 40000, PORT, 0), bytes(40))
 
 
+def send_apart(sender: Sender, first: int) -> None:
+    """Send a round of frames, one at a time."""
+    sender.bound.guest.agent.call(
+        "send_numbered", cpus=[sender.cpu], handle=sender.handle, count=ROUND, size=60, first=first,
+        interval_us=APART_US, prefix=b64(sender.head),
+    )  # fmt: skip
+
+
 @claim("TXC-15")
 def test_completion_may_come_before_the_driver_has_returned(lab: Lab, evidence: Evidence) -> None:
     """A card that fetches, sends and reports within the write of the tail, to which QEMU waits for the answer.
 
-    CPU 3 polls the queue all the while; of 100 frames that CPU 2 sends one by one, many must be freed before the driver
-    has returned from sending them, and each exactly once.
+    CPU 3 polls the queue all the while. CPU 2 sends one by one, until three frames were freed before the driver had
+    returned from sending them (QEMU lets one CPU at a time into a device, so that not each can be); each is freed once.
     """
     patches = (*lab.default.patches, PATCH)
     bound = lab.bound(replace(lab.default, rate="unlimited", posted=False, patches=patches))
@@ -119,8 +132,13 @@ def test_completion_may_come_before_the_driver_has_returned(lab: Lab, evidence: 
         bound.guest.trace.session(FREE, probes=(BEGIN, END), buffer_kb=8192) as trace,
         bound.card.recording("RegisterWritten", "TxWriteBack", "FrameEmitted") as seen,
     ):
-        sender.send(FRAMES, 60)
-        wait_idle(bound, QUEUE)
+        deadline = Deadline.after(ROUNDS_S)
+        early = freed = sent = 0
+        while early < ENOUGH and not deadline.passed:
+            send_apart(sender, sent)
+            wait_idle(bound, QUEUE)
+            trace.read()
+            early, freed, sent = early_and_all(trace.records)
         polled = running(bound, program)
         bound.peer.send(datagram(bound))
         bound.guest.agent.call("reap", pid=program, seconds=10.0)
@@ -139,9 +157,9 @@ def test_completion_may_come_before_the_driver_has_returned(lab: Lab, evidence: 
         },
         device={"reports": len(reported)},
     )
-    assert sent == freed == len(reported) == FRAMES
+    assert sent == freed == len(reported) > 0
     assert polled
-    assert early > FRAMES // 10
+    assert early >= ENOUGH
     assert (said, inflight) == ([], 0)
 
 
