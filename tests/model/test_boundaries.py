@@ -26,10 +26,12 @@ PURE = {
 THIRD_PARTY = {
     "cffi": ("emulator/vfu/", "emulator/fastpath/"),
     "hypothesis": ("tests/",),
+    "matplotlib": ("harness/report/drawing.py",),
     "paramiko": ("harness/guest/",),
     "pexpect": ("harness/guest/",),
     "pytest": ("tests/", "harness/"),
     "qemu": ("harness/qmp.py",),
+    "ruamel": ("tests/harness/",),
     "setuptools": ("emulator/vfu/", "emulator/fastpath/"),
 }
 """Which part of the project knows each foreign package; paths from the root."""
