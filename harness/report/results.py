@@ -114,6 +114,8 @@ class RunResult:
             return ExitStatus.BROKEN
         if self.count(Verdict.NOT_RUN, must_only=True) or not any(claim.checks for claim in self.claims):
             return ExitStatus.LACKS
+        if self.count(Verdict.NOT_COMPARABLE) and not self.count(Verdict.HELD):
+            return ExitStatus.LACKS
         return ExitStatus.HOLDS
 
 
