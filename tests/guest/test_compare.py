@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMPARE_S = 300
+COMPARE_S = 600
 TOLD = ("DEV-02", "DEV-04", "DEV-07", "DEV-08")
 
 
