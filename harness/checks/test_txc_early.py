@@ -154,6 +154,7 @@ def test_completion_may_come_before_the_driver_has_returned(lab: Lab, evidence: 
     inflight = bound.netif.bql(QUEUE).inflight
     reported = seen.all("TxWriteBack", lambda event: event.queue == QUEUE)
     rung = seen.all("RegisterWritten", lambda event: event.register == f"TDT[{QUEUE}]")
+    assert len(rung) == len(reported), "nothing may stop the queue, so that each frame has a tail write of its own"
     took_ms = median((done.t_ns - told.t_ns) / 1e6 for told, done in zip(rung, reported, strict=True))
     evidence.note(
         guest={
