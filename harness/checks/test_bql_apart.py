@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.checks.filling import FULL, own_queue
-from harness.checks.mixing import cpu_owns_queue
+from harness.checks.mixing import cpu_owns_queue, wait_all_idle
 from harness.checks.sending import CPU, QUEUE, pinned_sender, undisturbed, wait_idle
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
@@ -69,15 +69,22 @@ def test_queue_whose_completions_are_withheld_leaves_the_others_alone(bound: Bou
         for queue in QUEUES:
             if queue != QUEUE:
                 senders[queue].send(40, 700)
-        idle = in_time(lambda: not any(states(bound)[queue][1] for queue in QUEUES if queue != QUEUE))
-        after = states(bound)
-        device = {queue: count(seen, "TxWriteBack")[queue] - reported[queue] for queue in QUEUES}
+
+        def reports() -> dict[int, int]:
+            return {queue: count(seen, "TxWriteBack")[queue] - reported[queue] for queue in QUEUES}
+
+        def idle() -> bool:
+            others = [queue for queue in QUEUES if queue != QUEUE]
+            return all(reports()[queue] == 40 and not states(bound)[queue][1] for queue in others)
+
+        became_idle = in_time(idle)
+        after, device = states(bound), reports()
         bound.card.release_completions(QUEUE)
         wait_idle(bound, QUEUE)
     evidence.note(guest={"before": before, "filled": filled, "after": after}, device={"reports meanwhile": device})
     assert before == {queue: (limit, 0) for queue, limit in limits.items()}
     assert filled == {**before, QUEUE: (limits[QUEUE], full * 900)}
-    assert idle
+    assert became_idle
     assert after == filled
     assert device == {queue: 0 if queue == QUEUE else 40 for queue in QUEUES}
 
@@ -134,7 +141,7 @@ def test_bql_keeps_the_wait_out_of_the_card(bound: Bound, evidence: Evidence) ->
                 held = held_most(seen, start)
             story[name] = {"backlog": backlog, "ms": round_trip, "held": held}
             bound.card.rate("unlimited")
-            wait_idle(bound, QUEUE)
+            wait_all_idle(bound)
     evidence.note(
         guest={name: {"backlog": told["backlog"], "round trip ms": told["ms"]} for name, told in story.items()},
         device={name: {"most packets in the card": told["held"]} for name, told in story.items()},

@@ -11,6 +11,7 @@ import pytest
 from harness.checks.bursts import armings, arms, transmit_vector
 from harness.checks.filling import FULL, NEVER_MS, filling, own_queue
 from harness.checks.generating import generator
+from harness.checks.mixing import wait_all_idle
 from harness.checks.sending import (
     QUEUE,
     pinned_sender,
@@ -106,7 +107,7 @@ def test_packet_that_stops_the_queue_is_announced_at_once(bound: Bound, evidence
             story.append({"sent": pktgen.so_far(), "in flight": bound.netif.bql(QUEUE).inflight})
         bound.card.release_completions(QUEUE)
         pktgen.wait_done(running)
-        wait_idle(bound, QUEUE)
+        wait_all_idle(bound)
     evidence.note(guest={"txq_state": state, "with and without the limit": story}, device={"steps of the tail": moved})
     stop = limit // size + 1
     assert state == STACK

@@ -49,6 +49,7 @@ EITHER = ({"n:sched", "n:schedi"},)
 """Instruments of which a kernel has one: what igb's handlers call to schedule NAPI has changed (napi_schedule)."""
 
 FLOOD = 400
+SENT = ("FrameEmitted", "TxWriteBack")
 LOST = ("overrun", "commit overrun", "dropped events")
 
 
@@ -172,8 +173,9 @@ def test_lost_trace_events_end_the_check(bound: Bound, evidence: Evidence) -> No
     undisturbed(bound)
     bound.guest.proc.set_sysctl("net.core.skb_defer_max", 0)
     sender = pinned_sender(bound)
-    with bound.guest.trace.session(START, FREE) as trace, bound.card.recording("FrameEmitted") as seen:
+    with bound.guest.trace.session(START, FREE) as trace, bound.card.recording(*SENT) as seen:
         sender.send(FLOOD, SIZE)
+        seen.wait(FLOOD, kind="TxWriteBack", where=lambda event: event.queue == QUEUE)
         wait_idle(bound, QUEUE)
         trace.stop()
         trace.read()
