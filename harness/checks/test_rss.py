@@ -55,6 +55,7 @@ def test_hash_is_toeplitz_over_the_fields_of_256_flows(
 
 
 @claim("RSS-02")
+@pytest.mark.one_queue
 def test_key_in_the_card_is_the_kernels(bound: Bound, evidence: Evidence) -> None:
     """The key is random, made at boot: nobody can know it, and no two of its words are alike."""
     key = bound.guest.proc.rss_key()[: rss.KEY_BYTES]
@@ -131,6 +132,7 @@ def test_4096_flows_spread_as_the_table_weighs_them(bound: Bound, evidence: Evid
 
 
 @claim("RSS-12")
+@pytest.mark.one_queue
 def test_stack_takes_the_hash_for_one_without_ports(bound: Bound, evidence: Evidence) -> None:
     """32 UDP flows that differ in ports only share the card's hash; RPS, which asks the skb, sees 32 others."""
     [flow] = strangers(bound, 1, 4, "udp", seed=12)
