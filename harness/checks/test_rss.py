@@ -55,7 +55,6 @@ def test_hash_is_toeplitz_over_the_fields_of_256_flows(
 
 
 @claim("RSS-02")
-@pytest.mark.one_queue
 def test_key_in_the_card_is_the_kernels(bound: Bound, evidence: Evidence) -> None:
     """The key is random, made at boot: nobody can know it, and no two of its words are alike."""
     key = bound.guest.proc.rss_key()[: rss.KEY_BYTES]
