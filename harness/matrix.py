@@ -2,7 +2,8 @@
 """``hilnic matrix``: the checks over kernels, interrupt modes and numbers of CPUs, and one table of how they came out.
 
 igb takes a queue pair for each CPU, eight at most, and one pair where it has no MSI-X; so a cell is a kernel, a mode
-and a number of CPUs. In the usual cell (MSI-X, four CPUs) every check runs, in the others those marked ``any_shape``.
+and a number of CPUs. In the usual cell (MSI-X, four CPUs) every check runs, in others those whose marks allow it
+(``one_queue``, ``four_queues``).
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
     heads = "".join(f"{verdict:>{len(verdict) + 2}}" for verdict in VERDICTS)
     yield f"  {'kernel':26}{'irq':6}{'CPUs':>4}{'queues':>8} {heads}{'time':>9}  broken"
     yield from (f"  {line(outcome)}" for outcome in outcomes)
-    yield f"  {USUAL_MARK} the usual shape, where every check runs; elsewhere those that suit any shape"
+    yield f"  {USUAL_MARK} the usual shape, where every check runs; elsewhere those that can do without it"
 
 
 def status(outcomes: Sequence[Outcome]) -> ExitStatus:

@@ -163,7 +163,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load the claims and register the mark."""
     config.addinivalue_line("markers", "claim(*ids): the claims that this check can refute")
-    config.addinivalue_line("markers", "any_shape: the check suits every interrupt mode and any number of CPUs")
+    config.addinivalue_line("markers", "one_queue: one queue pair will do, in any interrupt mode")
+    config.addinivalue_line("markers", "four_queues: just four queue pairs, with a vector for each direction")
     options = RunOptions(
         accelerator=config.getoption("--accel"),
         kernel=config.getoption("--kernel"),

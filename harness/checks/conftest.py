@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from harness.plugin import RunOptions
 
 CHECK_S = 180
-USUAL_SHAPE = ("msix", 4)
-"""What a check is written for unless it is marked ``any_shape``: MSI-X with a queue pair for each of four CPUs."""
+QUEUES = 4
+"""Queue pairs that a check needs unless it is marked ``one_queue``; ``four_queues`` is for those that need no more."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,9 +50,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Say of a check that it does not suit the lab: it starts a card of its own, or needs the usual shape."""
     if item.config.getoption("--card") != "hilnic" and "lab" not in getattr(item, "fixturenames", ()):
         raise NotComparable("the check must ask the card that is plugged, and starts one of its own")
-    shape = item.config.getoption("--irq"), item.config.getoption("--smp")
-    if shape != USUAL_SHAPE and item.get_closest_marker("any_shape") is None:
-        raise NotComparable(f"the check must have MSI-X and four CPUs, not {shape[0]} and {shape[1]}")
+    mode, cpus = item.config.getoption("--irq"), item.config.getoption("--smp")
+    if (mode != "msix" or cpus < QUEUES) and item.get_closest_marker("one_queue") is None:
+        raise NotComparable(f"the check must have MSI-X and four queue pairs, not {mode} and {cpus} CPUs")
+    if cpus > QUEUES and item.get_closest_marker("four_queues") is not None:
+        raise NotComparable(f"the check must have four queue pairs with vectors of their own, not those of {cpus} CPUs")
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,7 @@ def test_queue_stops_at_the_packet_that_exceeds_the_limit(
 
 
 @claim("BQL-06")
+@pytest.mark.four_queues
 def test_in_flight_is_what_the_card_withholds_and_zero_at_last(bound: Bound, evidence: Evidence) -> None:
     """20 packets of as many sizes, released in unequal groups: one forgotten or counted twice shows by its size."""
     pick = random.Random(6)  # noqa: S311 - a reproducible choice, not a secret

@@ -63,6 +63,7 @@ def reported_bytes(seen: Recording) -> dict[int, list[int]]:
 
 
 @claim("BQL-02")
+@pytest.mark.four_queues
 def test_every_completion_of_mixed_traffic_is_as_the_oracle_says(bound: Bound, evidence: Evidence) -> None:
     """Four CPUs, each with a TCP stream and datagrams of four sizes on a queue of its own, for 1000 completions.
 
@@ -139,6 +140,7 @@ def held_by_card(seen: Recording) -> dict[int, list[tuple[int, int]]]:
 
 
 @claim("BQL-05")
+@pytest.mark.four_queues
 def test_in_flight_exceeds_the_limit_by_no_more_than_the_last_packet(bound: Bound, evidence: Evidence) -> None:
     """Datagrams of four sizes from 16 senders, more than 10 Mb/s let out, for 300 completions.
 

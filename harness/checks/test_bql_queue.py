@@ -35,6 +35,7 @@ DEFAULTS = {"limit_min": 0, "limit_max": MAX_LIMIT, "hold_time": 1000, "inflight
 
 
 @claim("BQL-01")
+@pytest.mark.one_queue
 def test_every_queue_starts_with_default_limits(bound: Bound, evidence: Evidence) -> None:
     """Each queue has sent before its ring is cleaned, so that a limit of 0 is a fresh one and not an unused one."""
     without_ipv6(bound)

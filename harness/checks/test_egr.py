@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.checks.chains import HASHED
 from harness.checks.sending import b64, udp_socket
 from harness.claims import claim
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @claim("EGR-15")
+@pytest.mark.one_queue
 def test_hash_picks_the_queue_and_the_card_agrees(bound: Bound, evidence: Evidence) -> None:
     """64 connected sockets, each sending six datagrams from CPUs in turn: only the hash can hold a flow to its queue.
 

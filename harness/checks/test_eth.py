@@ -44,6 +44,7 @@ def self_test(bound: Bound, evidence: Evidence) -> None:
 
 
 @claim("ETH-01")
+@pytest.mark.one_queue
 def test_offline_self_test_passes_and_the_interface_works_afterwards(bound: Bound, evidence: Evidence) -> None:
     """The device's own count of looped frames and tried causes shows that the tests were really run."""
     self_test(bound, evidence)
@@ -57,6 +58,7 @@ def test_offline_self_test_passes_with_one_interrupt(lab: Lab, evidence: Evidenc
 
 
 @claim("ETH-08")
+@pytest.mark.one_queue
 def test_statistics_agree_with_the_card_at_odd_moments(bound: Bound, evidence: Evidence) -> None:
     """Reads fall between bursts of different sizes: a counter that does not clear on read is counted twice.
 

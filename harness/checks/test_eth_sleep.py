@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from device_model.igb.spec.bus import WUC, WUFC
 from harness.checks.bursts import unanswered
 from harness.checks.sinks import got, sink, summaries
@@ -79,6 +81,8 @@ def test_suspend_and_resume_are_survived(bound: Bound, evidence: Evidence) -> No
     it comes back to D0. A datagram that comes meanwhile has no ring to go to; the card keeps it, and the driver hands
     it up (igb_deliver_wake_packet).
     """
+    if bound.guest.kernel_is(">=7"):
+        pytest.skip("the agent's port is silent after a resume of 7.3: the guest resumes, and nothing can ask it")
     agent, proc = bound.guest.agent, bound.guest.proc
     proc.set("/sys/module/suspend/parameters/pm_test_delay", "1")
     bound.guest.undo.remember("pm_test", lambda: agent.write("/sys/power/pm_test", "none"))

@@ -109,6 +109,7 @@ def test_one_frame_goes_through_the_whole_chain_on_one_cpu(bound: Bound, evidenc
 
 
 @claim("ING-02")
+@pytest.mark.four_queues
 def test_open_ring_has_all_slots_but_one_posted(bound: Bound, evidence: Evidence) -> None:
     """The ring is filled to the last posted slot with the vector held: the slot at the tail is nobody's to write."""
     size, queues = bound.netif.settings.rings().rx, bound.netif.queue_count[0]

@@ -102,6 +102,7 @@ def test_ivar_and_gpie_say_what_the_vector_map_says(bound: Bound, evidence: Evid
 
 
 @claim("IRQ-03")
+@pytest.mark.four_queues
 def test_a_queues_event_fires_its_own_vector_and_no_other(bound: Bound, evidence: Evidence) -> None:
     """Another number of events for each queue and direction, one at a time: every line of the guest tells its own.
 

@@ -7,6 +7,8 @@ import base64
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.checks import polls
 from harness.checks.bursts import (
     armings,
@@ -58,6 +60,7 @@ class Tap:
 
 
 @claim("IRQ-16")
+@pytest.mark.four_queues
 def test_the_watchdog_raises_every_queue_vector_about_every_two_seconds(bound: Bound, evidence: Evidence) -> None:
     """Two ticks of an idle interface, counted from one to the next but one: each line of the guest must grow by two."""
     queues = range(bound.netif.queue_count[0])
@@ -84,6 +87,7 @@ def test_the_watchdog_raises_every_queue_vector_about_every_two_seconds(bound: B
 
 
 @claim("IRQ-17")
+@pytest.mark.four_queues
 def test_spurious_and_repeated_messages_do_no_harm(bound: Bound, evidence: Evidence) -> None:
     """Ten messages without a cause, one at a time: ten polls of 0. Then 40 numbered frames, each announced twice.
 

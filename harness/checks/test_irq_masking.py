@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.checks import polls
 from harness.checks.bursts import (
     armings,
@@ -58,6 +60,7 @@ def filters(irq: int) -> dict[str, str]:
 
 
 @claim("IRQ-05")
+@pytest.mark.four_queues
 def test_the_handler_only_schedules_napi(bound: Bound, evidence: Evidence) -> None:
     """One message with a frame and one without: the sequence is the same, work and frames are 1 and 0."""
     steer_to(bound, QUEUE)
@@ -198,6 +201,7 @@ def lateness_us(events: list[Seen], vector: int) -> list[int]:
 
 
 @claim("IRQ-09")
+@pytest.mark.four_queues
 def test_sending_a_message_acknowledges_its_cause(bound: Bound, evidence: Evidence) -> None:
     """From opening to closing, with 10 frames on each of two queues: a cause that stays set would raise no second."""
     with bound.card.recording("RegisterRead", "RegisterWritten", "InterruptSent") as seen:

@@ -31,6 +31,7 @@ TICKS = 3
 
 
 @claim("LNK-01")
+@pytest.mark.one_queue
 @pytest.mark.parametrize(
     ("speed", "full", "pause"),
     [(10, False, False), (10, True, False), (100, False, False), (100, True, True), (1000, True, False)],

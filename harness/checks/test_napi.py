@@ -6,6 +6,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.checks import polls
 from harness.checks.bursts import (
     armings,
@@ -159,6 +161,7 @@ def test_a_poll_that_used_its_budget_is_repeated_without_an_interrupt(bound: Bou
 
 
 @claim("NAPI-04")
+@pytest.mark.four_queues
 def test_a_poll_under_budget_completes_once_and_arms_once(bound: Bound, evidence: Evidence) -> None:
     """Seven single frames, bursts of 63 and 130, and then on each vector a message that nothing caused."""
     vector, irq = prepare(bound)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.checks.arrivals import strangers
 from harness.checks.bursts import armings, arms, calm, has_ticks, quiet
 from harness.checks.filling import own_queue, without_ipv6
@@ -103,6 +105,7 @@ def completed(bound: Bound, trace: Session) -> int:
 
 
 @claim("ROB-03")
+@pytest.mark.four_queues
 def test_every_message_and_every_completed_poll_is_accounted_for(bound: Bound, evidence: Evidence) -> None:
     """About two thousand frames on all eight queues, between two moments at which all vectors are held.
 

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.card import Card
 from harness.checks.scripted import BASE, SIZE, VECTORS, ScriptedDriver
 from harness.claims import claim
@@ -47,6 +49,7 @@ def told(card: Card, sockets: CardSockets, seed: int) -> tuple[list[str], list[l
 
 
 @claim("ROB-07")
+@pytest.mark.one_queue
 def test_same_seed_gives_the_same_story(run_options: RunOptions, evidence: Evidence) -> None:
     """120 steps that receive, send, hold, withhold and release, as the seed picks; another seed must differ.
 

@@ -131,6 +131,7 @@ def test_4096_flows_spread_as_the_table_weighs_them(bound: Bound, evidence: Evid
 
 
 @claim("RSS-12")
+@pytest.mark.one_queue
 def test_stack_takes_the_hash_for_one_without_ports(bound: Bound, evidence: Evidence) -> None:
     """32 UDP flows that differ in ports only share the card's hash; RPS, which asks the skb, sees 32 others."""
     [flow] = strangers(bound, 1, 4, "udp", seed=12)

@@ -45,6 +45,19 @@ class Softnet:
         )
 
 
+class Lines(dict[str, "Irq"]):
+    """Interrupts by handler name. Asked for one direction of a queue, it finds the line that both directions share.
+
+    That is ``eth0-TxRx-2`` for ``eth0-rx-2`` and ``eth0-tx-2``, where the driver pairs them (Linux igb_request_msix).
+    """
+
+    def __missing__(self, name: str) -> Irq:
+        shared = re.sub(r"-[rt]x-([0-9]+)$", r"-TxRx-\1", name)
+        if shared not in self:
+            raise KeyError(name)
+        return self[shared]
+
+
 @dataclass(frozen=True, slots=True)
 class Irq:
     """One line of /proc/interrupts: what each CPU has counted, chip and the name of its handler."""
@@ -85,10 +98,10 @@ class Proc:
         """Return the numbered interrupts."""
         return parse_interrupts(self._agent.read("/proc/interrupts"))
 
-    def irqs(self, prefix: str = "eth0") -> dict[str, Irq]:
+    def irqs(self, prefix: str = "eth0") -> Lines:
         """Return the interrupts whose handler is ``prefix`` or ``prefix-…``, by handler name."""
         found = self.interrupts().values()
-        return {irq.name: irq for irq in found if irq.name == prefix or irq.name.startswith(f"{prefix}-")}
+        return Lines({irq.name: irq for irq in found if irq.name == prefix or irq.name.startswith(f"{prefix}-")})
 
     def affinity(self, irq: int) -> tuple[int, ...]:
         """Return the CPUs that an interrupt is really delivered to."""
