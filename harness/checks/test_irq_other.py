@@ -45,7 +45,12 @@ def answers(seen: Recording) -> list[tuple[str, int]]:
 
 @claim("IRQ-20")
 def test_vector_0_carries_the_link_change(bound: Bound, evidence: Evidence) -> None:
-    """Two flaps, and a message without a cause before each transition: it is answered alike, but changes no carrier."""
+    """Two flaps, and a message without a cause before each transition: it is answered alike, but changes no carrier.
+
+    IPv6 is off meanwhile: what it sends at a new carrier may still be queued when the link goes, and then
+    igb_watchdog_task resets the card, which has interrupts of its own.
+    """
+    bound.guest.proc.set_sysctl(f"net.ipv6.conf.{bound.netif.name}.disable_ipv6", 1)
     line = bound.netif.irqs()[bound.netif.name].total
     changes = int(bound.netif.read("carrier_changes"))
     carriers = []
