@@ -41,6 +41,10 @@ class LinkPartner:
 class Nic(Protocol):
     """A network card, as seen by the emulator. No method raises on anything that a guest may do."""
 
+    @property
+    def present(self) -> bool:
+        """Whether the card answers at all; False is a card pulled out of its slot, which reads as all ones."""
+
     def region_read(self, bar: int, offset: int, size: int) -> int:
         """Return ``size`` (1, 2, 4 or 8) bytes of BAR ``bar`` at ``offset``, as a little-endian integer."""
 

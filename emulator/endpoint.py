@@ -34,11 +34,15 @@ class Endpoint:
         self._state = config.state()
 
     def read(self, region: int, offset: int, size: int) -> int:
-        """Return ``size`` bytes of configuration space or of a BAR; all ones from a BAR that is not decoded."""
+        """Return ``size`` bytes of configuration space or of a BAR; all ones from a BAR that is not decoded.
+
+        A register of an absent card is read all the same, so that observers see who still asks.
+        """
+        ones = (1 << (8 * size)) - 1
         if region == CONFIG_REGION:
-            return self.config.read(offset, size)
+            return self.config.read(offset, size) if self.nic.present else ones
         if not self._decodes(region):
-            return (1 << (8 * size)) - 1
+            return ones
         if region == self._table_bar:
             return self._table.read(offset, size)
         return self.nic.region_read(region, offset, size)
@@ -46,7 +50,8 @@ class Endpoint:
     def write(self, region: int, offset: int, size: int, value: int) -> None:
         """Store ``size`` bytes in configuration space or in a BAR."""
         if region == CONFIG_REGION:
-            self._write_config(offset, size, value)
+            if self.nic.present:
+                self._write_config(offset, size, value)
         elif not self._decodes(region):
             return
         elif region == self._table_bar:

@@ -215,7 +215,7 @@ class Faults:
         self.actions.transmit_off(on)
 
     def read_all_ones(self, on: bool) -> None:  # noqa: FBT001 - a switch
-        """F15: answer every register read with all ones, as a card that fell off the bus."""
+        """F15: answer every read, also of configuration space, with all ones: a card that fell off the bus."""
         self.all_ones = _switch(on)
 
     def bad_nvm_checksum(self, on: bool) -> None:  # noqa: FBT001 - a switch

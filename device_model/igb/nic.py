@@ -98,6 +98,11 @@ class Igb:
 
     # -- device_model.nic.Nic ----------------------------------------------------------------------------
 
+    @property
+    def present(self) -> bool:
+        """Whether the card answers; a fault pulls it out."""
+        return not self.faults.all_ones
+
     def region_read(self, bar: int, offset: int, size: int) -> int:
         """Return ``size`` bytes of BAR ``bar`` at ``offset``."""
         if bar == _CSR_BAR:
@@ -195,7 +200,7 @@ class Igb:
     # -- BAR 0 and the I/O BAR ---------------------------------------------------------------------------
 
     def _read(self, offset: int) -> int:
-        value = _ALL_ONES if self.faults.all_ones else self.regs.read(offset)
+        value = self.regs.read(offset) if self.present else _ALL_ONES
         if self.tell.on:
             self.tell(events.RegisterRead(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
         return value
@@ -203,7 +208,7 @@ class Igb:
     def _write(self, offset: int, value: int) -> None:
         if self.tell.on:
             self.tell(events.RegisterWritten(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
-        if not self.faults.all_ones:
+        if self.present:
             self.regs.write(offset, value)
 
     def _read_bytes(self, offset: int, size: int) -> int:

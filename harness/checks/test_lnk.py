@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import frames
+from harness.answers_tcp import answer_tcp
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
+from harness.dissect import dissect
+from harness.lab import PEER_IPV4
 
 if TYPE_CHECKING:
     from harness.evidence import Evidence
@@ -17,6 +21,13 @@ if TYPE_CHECKING:
 
 UP = re.compile(r"Link is Up (\d+) Mbps (\w+) Duplex, Flow Control: (\S+)")
 SPEEDS = {0: 10, 1: 100, 2: 1000, 3: 1000}
+OTHER = 0
+"""The vector that IVAR_MISC names for causes that belong to no queue (Linux igb_configure_msix)."""
+
+STREAM, SEED = 300_000, 11
+RETRIES = 2
+TICKS = 3
+"""Rounds of the driver's watchdog, 2 s each: each would have found the link gone if it had looked."""
 
 
 @claim("LNK-01")
@@ -60,3 +71,89 @@ def test_link_comes_up_as_the_partner_offers_it(
     assert told == (speed, "Full" if full else "Half", flow_control)
     assert (link["speed"], link["duplex"]) == (speed, "Full" if full else "Half")
     assert device == {"speed": speed, "full duplex": full, "up": True}
+
+
+@claim("LNK-02")
+def test_carrier_follows_the_link_and_a_connection_survives_a_flap(bound: Bound, evidence: Evidence) -> None:
+    """The cable is out until TCP has sent again twice in vain; then the stream of 300,000 bytes goes on to its end.
+
+    TCP must not guess that nothing was lost (tcp_frto): the answering peer acknowledges whatever it gets last.
+    """
+    agent, proc = bound.guest.agent, bound.guest.proc
+    proc.set_sysctl("net.ipv4.tcp_frto", 0)
+    changes = int(bound.netif.read("carrier_changes"))
+    handle = agent.call("open_socket", kind="tcp")
+    with bound.peer.answering(answer_tcp), bound.card.recording("LinkChanged", "InterruptSent") as seen:
+        agent.call("connect", handle=handle, address=[PEER_IPV4, 5001])
+        sent_again = proc.snmp()["TcpRetransSegs"]
+        bound.card.link_down()
+        bound.netif.wait_carrier(present=False, seconds=10)
+        stream = agent.start("send_stream", handle=handle, size=STREAM, seed=SEED, shut=True)
+        wait_until(
+            lambda: proc.snmp()["TcpRetransSegs"] >= sent_again + RETRIES, Deadline.after(20), "TCP sending again"
+        )
+        down = int(bound.netif.read("carrier_changes"))
+        bound.card.link_up()
+        bound.netif.wait_carrier(seconds=10)
+        answer = stream.result(30)
+        wait_until(
+            lambda: agent.call("queued", handle=handle)["out"] == 0, Deadline.after(30), "every byte being acknowledged"
+        )
+    moved = [event.speed_mbps for event in seen.all("LinkChanged")]
+    messages = seen.all("InterruptSent", lambda event: event.vector == OTHER)
+    total = arrived_stream(bound)
+    evidence.note(
+        guest={"carrier_changes": (changes, down, int(bound.netif.read("carrier_changes"))), "sent": answer["sent"]},
+        device={"link": moved, "messages": len(messages), "bytes on the wire": total},
+    )
+    assert moved == [0, 1000]
+    assert len(messages) == len(moved)
+    assert (down, int(bound.netif.read("carrier_changes"))) == (changes + 1, changes + 2)
+    assert answer["sent"] == STREAM
+    assert total == STREAM
+
+
+def arrived_stream(bound: Bound) -> int:
+    """Return how many bytes of the one TCP stream came, each counted once."""
+    packets = [dissect(arrival.frame) for arrival in bound.peer.arrivals]
+    parts = [
+        (p.tcp_sequence, p.tcp_sequence + len(p.payload)) for p in packets if p.protocol == frames.TCP and p.payload
+    ]
+    total, end = 0, 0
+    for first, last in sorted(parts):
+        total += max(0, last - max(first, end))
+        end = max(end, last)
+    return total
+
+
+@claim("LNK-03")
+def test_without_the_message_the_carrier_is_stale(bound: Bound, evidence: Evidence) -> None:
+    """The message of the link that goes is lost; after three rounds of the watchdog it comes after all.
+
+    No cause says so: only the message itself makes the driver read ICR, find LSC there and look at the PHY.
+    """
+    changes = int(bound.netif.read("carrier_changes"))
+    bound.card.fault("drop_interrupts", vector=OTHER, count=1)
+    with bound.card.recording("LinkChanged", "InterruptSent", "InterruptWithheld", "RegisterWritten") as seen:
+        bound.card.link_down()
+        [gone] = seen.wait(1, kind="LinkChanged")
+        ticks = seen.wait(
+            TICKS,
+            Deadline.after(60),
+            kind="RegisterWritten",
+            where=lambda event: event.register == "EICS" and event.t_ns > gone.t_ns,
+        )
+        stale = bound.netif.carrier, int(bound.netif.read("carrier_changes"))
+        lost = seen.all("InterruptWithheld", lambda event: (event.vector, event.why) == (OTHER, "dropped"))
+        early = seen.all("InterruptSent", lambda event: event.vector == OTHER)
+        linked = bound.card.register("STATUS") >> 1 & 1
+        bound.card.fault("spurious_interrupt", vector=OTHER)
+        bound.netif.wait_carrier(present=False, seconds=10)
+    after = int(bound.netif.read("carrier_changes"))
+    evidence.note(
+        guest={"carrier without the message": stale, "carrier_changes with it": after},
+        device={"link": gone.speed_mbps, "STATUS.LU": linked, "messages lost": len(lost), "ticks": len(ticks)},
+    )
+    assert (gone.speed_mbps, linked, len(lost), len(early)) == (0, 0, 1, 0)
+    assert stale == (True, changes)
+    assert after == changes + 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from device_model.nic import LinkPartner, Reset
 
 COMMAND, SOURCE, TARGET, LENGTH, RESULT = 0x100, 0x108, 0x110, 0x118, 0x120
-COPY, STORE32, STORE64, SEND, INTX_ON, INTX_OFF, FAIL, COUNT_RESETS, COUNT_CHANGES = range(1, 10)
+COPY, STORE32, STORE64, SEND, INTX_ON, INTX_OFF, FAIL, COUNT_RESETS, COUNT_CHANGES, VANISH = range(1, 11)
 FAULTED = 0xBAD
 
 
@@ -44,6 +44,7 @@ class RememberingNic:
         self.frames: list[bytes] = []
         self.resets: list[Reset] = []
         self.changes = 0
+        self.present = True
         self.observers: list[Observer] = []
 
     def region_read(self, bar: int, offset: int, size: int) -> int:
@@ -83,6 +84,8 @@ class RememberingNic:
             interrupts.set_intx(command == INTX_ON)
         elif command == COUNT_RESETS:
             return len(self.resets)
+        elif command == VANISH:
+            self.present = False
         elif command == COUNT_CHANGES:
             return self.changes
         return command

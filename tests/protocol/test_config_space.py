@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from tests.protocol.client import BAR0, BAR2, BAR3, CONFIG, Client
-from tests.protocol.fakes import COMMAND, COUNT_RESETS, RESULT
+from tests.protocol.fakes import COMMAND, COUNT_RESETS, RESULT, VANISH
 
 PM, MSI, MSIX, EXPRESS, AER, DSN = 0x40, 0x50, 0x70, 0xA0, 0x100, 0x140
 PMCSR, DEVICE_CONTROL = PM + 4, EXPRESS + 8
@@ -144,3 +144,11 @@ def test_the_msix_table_is_storage_with_every_vector_masked_at_first(client: Cli
     client.reset()
     client.enable()
     assert client.read(BAR3, 16 * 9 + 12) == 1
+
+
+def test_a_card_that_is_gone_reads_as_ones_and_takes_no_reset(client: Client) -> None:
+    before = resets(client)
+    client.write(BAR0, COMMAND, VANISH, 8)
+    assert client.read(CONFIG, 0x00) == ALL_ONES
+    client.write(CONFIG, DEVICE_CONTROL, 1 << 15, 2)
+    assert resets(client) == before
