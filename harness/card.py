@@ -174,7 +174,7 @@ class Card:
     # -- misbehaving ----------------------------------------------------------------------------------
 
     def fault(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-        """Run fault command ``name`` (F1–F22 in docs/control.md)."""
+        """Run fault command ``name`` (F1–F23 in docs/control.md)."""
         answer: dict[str, Any] = self.call("fault", name=name, **arguments)
         return answer
 

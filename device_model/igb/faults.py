@@ -22,6 +22,7 @@ _SLOTS = 1 << 16
 _MANY = 1 << 16
 _DWORD = 1 << 32
 _RSS_TYPES = 16
+_REGISTERS_END = 0x2_0000
 
 
 class Actions(Protocol):
@@ -76,6 +77,7 @@ class Faults:
     force_rx_errors: int = 0
     bad_nvm_checksum_on: bool = False
     tx_off_on: bool = False
+    stuck: dict[int, int] = field(default_factory=dict)
 
     def apply(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
         """Run the fault command ``name``; FaultError says what is wrong with the name or the arguments."""
@@ -110,7 +112,7 @@ class Faults:
         changed = {n: getattr(self, n) for n in self.__slots__ if getattr(self, n) != getattr(healthy, n)}
         return {name: sorted(value) if isinstance(value, set) else value for name, value in changed.items()}
 
-    # -- one method per command; the numbers F1–F22 are those of docs/control.md -----------------------
+    # -- one method per command; the numbers F1–F23 are those of docs/control.md -----------------------
 
     def hold_interrupts(self, vector: int) -> None:
         """F1: keep the message of ``vector`` back; causes accumulate."""
@@ -239,6 +241,15 @@ class Faults:
         """F21: flip one byte of every frame that is looped back."""
         self.corrupt_loopback_on = _switch(on)
 
+    def stuck_bits(self, offset: int, mask: int) -> None:
+        """F23: let the bits of ``mask`` read as 0 in the register at ``offset`` (0: none do)."""
+        if _within("offset", offset, _REGISTERS_END) % 4:
+            raise FaultError(f"offset must be a multiple of 4, not {offset!r}")
+        if _within("mask", mask, _DWORD):
+            self.stuck[offset] = mask
+        else:
+            self.stuck.pop(offset, None)
+
     def stale_descriptor(self, queue: int) -> None:
         """F22: write an old receive descriptor once more."""
         self.actions.rewrite_old_receive_slot(_within("queue", queue, QUEUES))
@@ -263,6 +274,6 @@ COMMANDS: dict[str, Callable[..., dict[str, Any] | None]] = {
         "no_auto_mask", "withhold_completions", "release_completions", "complete_out_of_order", "transmit_nothing",
         "receive_write_back", "receive_errors", "force_rss", "force_checksum", "tx_off", "read_all_ones",
         "bad_nvm_checksum", "ignore_eics", "ignore_eitr", "no_tx_timestamp", "corrupt_loopback", "stale_descriptor",
-        "clear",
+        "stuck_bits", "clear",
     )
 }  # fmt: skip

@@ -200,7 +200,7 @@ class Igb:
     # -- BAR 0 and the I/O BAR ---------------------------------------------------------------------------
 
     def _read(self, offset: int) -> int:
-        value = self.regs.read(offset) if self.present else _ALL_ONES
+        value = self.regs.read(offset) & ~self.faults.stuck.get(offset, 0) if self.present else _ALL_ONES
         if self.tell.on:
             self.tell(events.RegisterRead(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
         return value

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from device_model.igb.spec.descriptors import RxRead, TxContext, TxData
-from device_model.igb.spec.receive import RXDCTL
+from device_model.igb.spec.receive import RXDCTL, SRRCTL
 from device_model.igb.spec.transmit import TXDCTL
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from harness.seen import Seen
 
 SLOT = 16
+KIB = 1024
 STATUS_OFFSET = 12
 """Where the dword with DD lies in a transmit descriptor."""
 
-INDEXED = re.compile(r"([TR]D(?:BAL|BAH|LEN|T)|[TR]XDCTL)\[(\d+)\]")
+INDEXED = re.compile(r"([TR]D(?:BAL|BAH|LEN|T)|[TR]XDCTL|SRRCTL)\[(\d+)\]")
 ENABLE = {"T": TXDCTL.enable, "R": RXDCTL.enable}
 
 
@@ -61,10 +62,14 @@ class RingOwner:
 
 
 class Owner:
-    """Judges events in order, from a moment at which the card owns nothing. Receive buffers have ``buffer_size``."""
+    """Judges events in order, from a moment at which the card owns nothing.
+
+    Receive buffers have ``buffer_size`` until SRRCTL says otherwise for their queue.
+    """
 
     def __init__(self, buffer_size: int) -> None:
         self._room = buffer_size
+        self._rooms: dict[int, int] = {}
         self._rings: dict[tuple[str, int], RingOwner] = {}
         self._context: dict[int, int] = {}
         self.violations: list[str] = []
@@ -89,7 +94,10 @@ class Owner:
                     self._fetched_transmit(event)
                 case "RxDescriptor":
                     address = RxRead.decode(event.raw)["packet_address"]
-                    self.ring("R", event.queue).buffers[event.index] = (address, self._room)
+                    self.ring("R", event.queue).buffers[event.index] = (
+                        address,
+                        self._rooms.get(event.queue, self._room),
+                    )
                 case "DmaRead" | "DmaWrite":
                     self._judge(event)
 
@@ -108,6 +116,8 @@ class Owner:
                 ring.count = value // SLOT
             case "DT":
                 ring.tail = value
+            case "RRCTL":
+                self._rooms[int(found[2])] = SRRCTL.bsizepacket.of(value) * KIB
             case "XDCTL":
                 enable = bool(ENABLE[name[0]].of(value))
                 if enable != ring.enabled:

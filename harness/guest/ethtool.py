@@ -129,13 +129,14 @@ class Settings:
         return {name: Feature(state == "on", "fixed" in note) for name, state, note in found}
 
     def set_features(self, **switches: bool) -> None:
-        """Switch offloads, as ``gro=False`` or ``rx_all=True`` (ethtool's own short names)."""
+        """Switch offloads, as ``gro=False`` or ``rx_all=True`` (ethtool's own short names); without any, remember all."""
         words: list[object] = []
         for name, on in switches.items():
             words += [name.replace("_", "-"), "on" if on else "off"]
         before = {name: feature.on for name, feature in self.features().items() if not feature.fixed}
         self._undo.remember(("features", self._netif.name), lambda: self._restore_features(before))
-        self._netif.ethtool("-K", *words)
+        if words:
+            self._netif.ethtool("-K", *words)
 
     def _restore_features(self, before: dict[str, bool]) -> None:
         now = self.features()

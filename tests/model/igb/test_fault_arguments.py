@@ -42,6 +42,8 @@ from .world import World
         ("force_checksum", {"flags": "ipe"}, "'ipe'"),
         ("tx_off", {"on": "yes"}, "'yes'"),
         ("read_all_ones", {"on": 1}, "not 1"),
+        ("stuck_bits", {"offset": 6, "mask": 1}, "not 6"),
+        ("stuck_bits", {"offset": 0x20000, "mask": 1}, "not 131072"),
         ("bad_nvm_checksum", {"on": 0}, "not 0"),
         ("ignore_eics", {"on": ""}, "''"),
         ("ignore_eitr", {"on": "no"}, "'no'"),

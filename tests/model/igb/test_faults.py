@@ -295,6 +295,7 @@ LASTING: dict[str, dict[str, Any]] = {
     "ignore_eitr": {"on": True},
     "no_tx_timestamp": {"on": True},
     "corrupt_loopback": {"on": True},
+    "stuck_bits": {"offset": STATUS.at, "mask": STATUS.lu.mask},
 }
 
 

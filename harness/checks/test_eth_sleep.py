@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The function is reset under its driver, and put to sleep and woken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from device_model.igb.spec.bus import WUC, WUFC
+from harness.claims import claim
+from harness.lab import PEER_IPV4, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.evidence import Evidence
+    from harness.lab import Bound
+    from harness.seen import Seen
+
+FUNCTION_LEVEL, SOFTWARE = "function-level", "software"
+SUSPEND_S = 60.0
+LOW_POWER_S = 30.0
+
+
+def works(bound: Bound) -> bool:
+    """Tell whether the interface carries traffic both ways."""
+    with bound.peer.answering():
+        return bound.netif.tool("ping", "-c", "2", "-i", "0.05", "-W", "2", PEER_IPV4, check=False).rc == 0
+
+
+def device(bound: Bound, name: str) -> str:
+    """Return the path of a file of the PCI function in sysfs."""
+    return bound.netif.path(f"device/{name}")
+
+
+@claim("ETH-22")
+def test_a_function_reset_is_survived(bound: Bound, evidence: Evidence) -> None:
+    """The reset comes while the interface is in use: igb is not told, and the card has forgotten its rings.
+
+    Its driver's own reset, `ethtool -r`, sets them up again in the BARs and with the vectors that the kernel restored.
+    """
+    base = bound.card.register("RDBAL", 0)
+    with bound.card.recording("DeviceReset") as seen:
+        bound.guest.agent.write(device(bound, "reset"), "1")
+        forgotten = bound.card.register("RDBAL", 0)
+        silent = works(bound)
+        bound.netif.ethtool("-r")
+        bound.netif.wait_carrier()
+    resets = [event.how for event in seen.all("DeviceReset")]
+    good = works(bound)
+    evidence.note(
+        guest={"traffic before igb's own reset": silent, "traffic after it": good},
+        device={"resets": resets, "RDBAL[0]": [f"{value:08x}" for value in (base, forgotten)]},
+    )
+    assert base
+    assert not forgotten
+    assert resets[0] == FUNCTION_LEVEL
+    assert set(resets[1:]) == {SOFTWARE}
+    assert not silent, "nothing told the driver"
+    assert good
+
+
+@claim("ETH-22")
+def test_suspend_and_resume_are_survived(bound: Bound, evidence: Evidence) -> None:
+    """All devices are suspended and resumed (pm_test), with waking by magic packet set.
+
+    The card is told what may wake it, sleeps in D3hot, and has lost its registers when it comes back to D0.
+    """
+    agent, proc = bound.guest.agent, bound.guest.proc
+    proc.set("/sys/module/suspend/parameters/pm_test_delay", "1")
+    bound.guest.undo.remember("pm_test", lambda: agent.write("/sys/power/pm_test", "none"))
+    agent.write("/sys/power/pm_test", "devices")
+    bound.netif.ethtool("-s", "wol", "g")
+    with bound.card.recording("DeviceReset", "RegisterWritten") as seen:
+        agent.start("write", path="/sys/power/state", text="freeze").result(SUSPEND_S)
+        configure(bound.guest, bound.netif)
+        bound.netif.wait_carrier()
+    events = seen.all()
+    resets = [event.how for event in events if event.kind == "DeviceReset"]
+    wake = [(e.register, e.value) for e in events if e.kind == "RegisterWritten" and e.register in ("WUC", "WUFC")]
+    good = works(bound)
+    evidence.note(guest={"traffic": good}, device={"resets": resets, "wake settings": wake})
+    assert FUNCTION_LEVEL in resets, "D3hot to D0 resets the function: No_Soft_Reset is clear"
+    assert asleep_with(events) == {"WUC": WUC.pme_en.mask, "WUFC": WUFC.mag.mask}
+    assert good
+
+
+def asleep_with(events: Sequence[Seen]) -> dict[str, int]:
+    """Return the wake settings that were in force when the card lost its registers."""
+    end = next(at for at, event in enumerate(events) if event.kind == "DeviceReset" and event.how == FUNCTION_LEVEL)
+    return {
+        event.register: event.value
+        for event in events[:end]
+        if event.kind == "RegisterWritten" and event.register in ("WUC", "WUFC")
+    }
