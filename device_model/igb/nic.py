@@ -21,6 +21,7 @@ from device_model.igb.spec.transmit import TDH
 from device_model.igb.statistics import Statistics
 from device_model.igb.timesync import Timesync
 from device_model.igb.transmit import Transmit
+from device_model.igb.wake import Wake
 from device_model.nic import Reset
 from device_model.regfile import RegisterFile
 
@@ -59,6 +60,7 @@ class Igb:
         self.link = Link(self.regs, clock, self.interrupts.raise_causes, self.tell, config.autoneg_ns)
         self.statistics = Statistics(self.regs)
         self.timesync = Timesync(self.regs, clock, self.faults)
+        self.wake = Wake(self.regs)
         self.flow_control = FlowControl(self.regs, clock, self.tell, self.link, self.statistics, wire.emit)
         self.receiver = Receive(
             self.regs,
@@ -120,6 +122,7 @@ class Igb:
 
     def receive(self, frame: bytes) -> None:
         """Take one frame from the wire (no FCS)."""
+        self.wake.arrived(frame)
         self.receiver.arrive(frame)
 
     def reset(self, kind: Reset) -> None:
@@ -247,6 +250,7 @@ class Igb:
     def _link_changed(self) -> None:
         """Another link knows nothing of the pauses of the one before; what waits to be sent may go now."""
         self.flow_control.reset()
+        self.wake.link_changed()
         self.transmitter.kick()
 
     # -- reset -------------------------------------------------------------------------------------------
@@ -267,6 +271,7 @@ class Igb:
         self.statistics.reset()
         self.nvm.reload()
         self.link.reset(software=software)
+        self.wake.reset(power=kind == Reset.POWER_ON.value)
         self._io_address = 0
         if self.tell.on:
             self.tell(events.DeviceReset(self._clock.now_ns(), kind))

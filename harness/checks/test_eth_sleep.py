@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from device_model.igb.spec.bus import WUC, WUFC
+from harness.checks.sinks import got, sink, summaries
 from harness.claims import claim
+from harness.deadline import Deadline
 from harness.lab import PEER_IPV4, configure
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 FUNCTION_LEVEL, SOFTWARE = "function-level", "software"
 SUSPEND_S = 60.0
-LOW_POWER_S = 30.0
+PORT, LENGTH = 5311, 80
 
 
 def works(bound: Bound) -> bool:
@@ -61,27 +63,42 @@ def test_a_function_reset_is_survived(bound: Bound, evidence: Evidence) -> None:
 
 @claim("ETH-22")
 def test_suspend_and_resume_are_survived(bound: Bound, evidence: Evidence) -> None:
-    """All devices are suspended and resumed (pm_test), with waking by magic packet set.
+    """All devices are suspended and resumed (pm_test), with waking by frames to the station's own address set.
 
-    The card is told what may wake it, sleeps in D3hot, and has lost its registers when it comes back to D0.
+    The card is told what may wake it, sleeps in D3hot, and has lost its rings when it comes back to D0. A datagram that
+    comes meanwhile has no ring to go to; the card keeps it, and the driver hands it up (igb_deliver_wake_packet).
     """
     agent, proc = bound.guest.agent, bound.guest.proc
     proc.set("/sys/module/suspend/parameters/pm_test_delay", "1")
     bound.guest.undo.remember("pm_test", lambda: agent.write("/sys/power/pm_test", "none"))
     agent.write("/sys/power/pm_test", "devices")
-    bound.netif.ethtool("-s", "wol", "g")
+    bound.guest.undo.remember("wol", lambda: bound.netif.ethtool("-s", "wol", "g"))
+    bound.netif.ethtool("-s", "wol", "u")
+    receiver = sink(bound, PORT)
+    [waking] = receiver.frames([LENGTH])
     with bound.card.recording("DeviceReset", "RegisterWritten") as seen:
-        agent.start("write", path="/sys/power/state", text="freeze").result(SUSPEND_S)
+        sleeping = agent.start("write", path="/sys/power/state", text="freeze")
+        seen.wait(1, Deadline.after(SUSPEND_S), kind="RegisterWritten", where=goes_to_sleep)
+        bound.peer.send(waking)
+        sleeping.result(SUSPEND_S)
+        reading = receiver.start(1, 10)
         configure(bound.guest, bound.netif)
         bound.netif.wait_carrier()
+    read = got(reading.result(15))
     events = seen.all()
     resets = [event.how for event in events if event.kind == "DeviceReset"]
     wake = [(e.register, e.value) for e in events if e.kind == "RegisterWritten" and e.register in ("WUC", "WUFC")]
     good = works(bound)
-    evidence.note(guest={"traffic": good}, device={"resets": resets, "wake settings": wake})
+    evidence.note(guest={"traffic": good, "woken by": len(read)}, device={"resets": resets, "wake settings": wake})
     assert FUNCTION_LEVEL in resets, "D3hot to D0 resets the function: No_Soft_Reset is clear"
-    assert asleep_with(events) == {"WUC": WUC.pme_en.mask, "WUFC": WUFC.mag.mask}
+    assert asleep_with(events) == {"WUC": WUC.pme_en.mask, "WUFC": WUFC.ex.mask}
+    assert read == summaries([waking])
     assert good
+
+
+def goes_to_sleep(event: Seen) -> bool:
+    """Tell whether the driver has just said what wakes the card: the last thing before it is put to sleep."""
+    return bool(event.register == "WUFC" and event.value == WUFC.ex.mask)
 
 
 def asleep_with(events: Sequence[Seen]) -> dict[str, int]:

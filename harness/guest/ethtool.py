@@ -129,7 +129,7 @@ class Settings:
         return {name: Feature(state == "on", "fixed" in note) for name, state, note in found}
 
     def set_features(self, **switches: bool) -> None:
-        """Switch offloads, as ``gro=False`` or ``rx_all=True`` (ethtool's own short names); without any, remember all."""
+        """Switch offloads, as ``gro=False`` or ``rx_all=True`` (ethtool's short names); without any, only remember."""
         words: list[object] = []
         for name, on in switches.items():
             words += [name.replace("_", "-"), "on" if on else "off"]
