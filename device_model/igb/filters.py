@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from device_model.igb.spec.filters import ETQF, MTA, RAH, RAH_HIGH, RAL, RAL_HIGH, VFTA
-from device_model.igb.spec.general import CTRL, FCAH, FCAL, FCT, VET
+from device_model.igb.spec.general import CTRL, CTRL_EXT, FCAH, FCAL, FCT, VET
 from device_model.igb.spec.receive import MRQC, RCTL, RETA, RFCTL, RLPML, RSSRK
-from device_model.packet import accept
+from device_model.packet import accept, vlan
 from device_model.packet.toeplitz import RssFields, RssType, Toeplitz, classify, hash_input
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _FLOWS = 1024
 """Flows whose hash is remembered."""
 _ADDRESSES = (RAL, RAH, RAL_HIGH, RAH_HIGH, MTA)
 _FLOW_CONTROL = (CTRL, FCAL, FCAH, FCT)
-_WATCHED = (*_ADDRESSES, *_FLOW_CONTROL, RCTL, RLPML, RFCTL, VFTA, VET, MRQC, RETA, RSSRK, ETQF)
+_WATCHED = (*_ADDRESSES, *_FLOW_CONTROL, RCTL, RLPML, RFCTL, VFTA, VET, CTRL_EXT, MRQC, RETA, RSSRK, ETQF)
 
 
 class Steering(NamedTuple):
@@ -66,6 +66,8 @@ class Filters:
         self._pause_type = regs.peek(FCT)
         self._max_long = min(RLPML.rlpml.of(regs.peek(RLPML)), _LONGEST)
         self.vlan_ethertype = regs.peek(VET) & 0xFFFF
+        double = regs.peek(CTRL_EXT) & CTRL_EXT.ext_vlan.mask
+        self._outer_ethertype = VET.vet_ext.of(regs.peek(VET)) if double else None
         self._exact = {
             regs.peek(low, n).to_bytes(4, "little") + (regs.peek(high, n) & 0xFFFF).to_bytes(2, "little")
             for low, high in ((RAL, RAH), (RAL_HIGH, RAH_HIGH))
@@ -90,6 +92,12 @@ class Filters:
 
     # -- acceptance --------------------------------------------------------------------------------------
 
+    def outer_tag(self, frame: bytes) -> bytes:
+        """Return the outer one of two VLAN tags, if CTRL_EXT.ext_vlan says that there may be one (8.2.3)."""
+        if self._stale:
+            self._decode()
+        return vlan.outer_tag(frame, self._outer_ethertype)
+
     def refusal(self, frame: bytes) -> str | None:
         """Return why the frame (no FCS) must be dropped, or None.
 
@@ -101,6 +109,7 @@ class Filters:
         longest = self._max_long if rctl & RCTL.lpe.mask else accept.maximum_length(frame, self.vlan_ethertype)
         if length > longest:
             return "oversize"
+        frame = vlan.without(frame, self.outer_tag(frame))
         ethertype = frame[12] << 8 | frame[13]
         if ethertype == accept.ETHERTYPE_MAC_CONTROL:
             return self._mac_control_refusal(frame)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device_model.igb.spec.descriptors import TxContext, TxData, TxLegacy
-from device_model.igb.spec.general import CTRL, VET
+from device_model.igb.spec.general import CTRL, CTRL_EXT, VET
 from device_model.igb.spec.transmit import TCTL
 from device_model.packet import vlan
 from device_model.packet.checksum import checksum, insert_ipv4_checksum, insert_l4_checksum
@@ -30,11 +30,12 @@ _ANY_OFFLOAD = TxData.tse.mask | TxData.ixsm.mask | TxData.txsm.mask | TxData.vl
 
 @dataclass(frozen=True, slots=True)
 class Offload:
-    """The registers that matter: VET, CTRL.VME and TCTL.PSP."""
+    """The registers that matter: VET, CTRL.VME, CTRL_EXT.EXT_VLAN and TCTL.PSP."""
 
     vlan_ethertype: int
     vlan_insertion: bool
     pad_short: bool
+    outer_ethertype: int | None = None
 
     @classmethod
     def of(cls, regs: RegisterFile) -> Offload:
@@ -43,6 +44,7 @@ class Offload:
             vlan_ethertype=VET.vet.of(regs.peek(VET)),
             vlan_insertion=bool(CTRL.vme.of(regs.peek(CTRL))),
             pad_short=bool(TCTL.psp.of(regs.peek(TCTL))),
+            outer_ethertype=VET.vet_ext.of(regs.peek(VET)) if CTRL_EXT.ext_vlan.of(regs.peek(CTRL_EXT)) else None,
         )
 
 
@@ -75,7 +77,7 @@ def finish_advanced(data: bytearray, word1: int, context: tuple[int, int], offlo
         frames = [bytes(data)]
     if TxData.vle.of(word1) and offload.vlan_insertion:
         tci = TxContext.vlan.of(word0)
-        frames = [vlan.insert(frame, offload.vlan_ethertype, tci) for frame in frames]
+        frames = [vlan.insert(frame, offload.vlan_ethertype, tci, offload.outer_ethertype) for frame in frames]
     return _padded(frames, offload)
 
 
@@ -88,7 +90,7 @@ def finish_legacy(data: bytearray, word1: int, offload: Offload) -> list[bytes]:
         data[offset : offset + 2] = checksum(bytes(data[start:])).to_bytes(2, "big")
     frames = [bytes(data)]
     if TxLegacy.vle.of(word1) and offload.vlan_insertion:
-        frames = [vlan.insert(frames[0], offload.vlan_ethertype, TxLegacy.vlan.of(word1))]
+        frames = [vlan.insert(frames[0], offload.vlan_ethertype, TxLegacy.vlan.of(word1), offload.outer_ethertype)]
     return _padded(frames, offload)
 
 

@@ -52,6 +52,9 @@ _BSIZE_BYTES = (2048, 1024, 512, 256)
 """RCTL.BSIZE, used where SRRCTL.BSIZEPACKET is 0."""
 _LENGTH_MASK = 0xFFFF << 32
 _DD, _EOP, _VP = RxWriteback.dd.mask, RxWriteback.eop.mask, RxWriteback.vp.mask
+_VEXT = RxWriteback.ipidv.mask
+"""With CTRL_EXT.ext_vlan this bit says that there was an outer tag (7.1.5.2)."""
+
 _PCSD = RXCSUM.pcsd.mask
 
 
@@ -173,9 +176,10 @@ class Receive:
         if reason is not None:
             self._refuse(reason, frame)
             return
-        parsed = parse(frame, vlan_ethertype=self.filters.vlan_ethertype)
+        inner = vlan.without(frame, self.filters.outer_tag(frame))
+        parsed = parse(inner, vlan_ethertype=self.filters.vlan_ethertype)
         steering = self._steer(parsed)
-        stamped = self._timesync.arrived(frame, parsed)
+        stamped = self._timesync.arrived(inner, parsed)
         ring = self.rings[steering.queue]
         if not self._fifo and self._room(ring, len(frame)):
             self._statistics.received(frame)
@@ -258,12 +262,17 @@ class Receive:
     def _store(self, ring: Ring, frame: bytes, parsed: Parsed, steering: Steering, stamped: bool) -> None:  # noqa: FBT001
         """Write a frame into its buffers and report it, the reported length of each buffer last."""
         tagged = parsed.vlan_tci is not None and self._regs.peek(CTRL) & CTRL.vme.mask
-        payload, tci = vlan.strip(frame) if tagged else (frame, 0)
+        outer = self.filters.outer_tag(frame)
+        inner = vlan.without(frame, outer)
+        payload, tci = vlan.strip(inner) if tagged else (inner, 0)
+        payload = vlan.put_back(payload, outer)
         size, _drop, legacy, low = self._queue_settings(ring.queue)
         rxcsum = self._regs.peek(RXCSUM)
-        status = write_back_status(frame, parsed, rxcsum, self._faults, stamped=stamped)
+        status = write_back_status(inner, parsed, rxcsum, self._faults, stamped=stamped)
         if tagged:
             status |= _VP
+        if outer:
+            status |= _VEXT
         word0 = steering.rss_type | packet_type(parsed) << 4
         if rxcsum & _PCSD:
             word0 |= steering.rss_hash << 32

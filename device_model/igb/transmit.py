@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from device_model import events
 from device_model.igb.offload import Offload, finish_advanced, finish_legacy
 from device_model.igb.spec.descriptors import TxContext, TxData
-from device_model.igb.spec.general import CTRL, VET
+from device_model.igb.spec.general import CTRL, CTRL_EXT, VET
 from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDH, TDLEN, TDT, TDWBAH, TDWBAL, TXDCTL
 from device_model.igb.tx_queue import TxPacket, TxQueue
 from device_model.ports import MemoryFault
@@ -98,7 +98,7 @@ class Transmit:
         regs.on_write(TDT, self._doorbell)
         regs.on_write(TXDCTL, self._control)
         regs.on_write(TCTL, self._enable)
-        for reg in (VET, CTRL, TCTL):
+        for reg in (VET, CTRL, CTRL_EXT, TCTL):
             regs.on_write(reg, self._forget_offload)
 
     # -- registers ---------------------------------------------------------------------------------------
