@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from device_model.igb.spec.bus import WUC, WUFC
+from harness.checks.bursts import unanswered
 from harness.checks.sinks import got, sink, summaries
 from harness.claims import claim
 from harness.deadline import Deadline
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from harness.seen import Seen
 
 FUNCTION_LEVEL, SOFTWARE = "function-level", "software"
+FRAMES = 3
 SUSPEND_S = 60.0
 PORT, LENGTH = 5311, 80
 
@@ -41,23 +43,29 @@ def test_a_function_reset_is_survived(bound: Bound, evidence: Evidence) -> None:
     Its driver's own reset, `ethtool -r`, sets them up again in the BARs and with the vectors that the kernel restored.
     """
     base = bound.card.register("RDBAL", 0)
-    with bound.card.recording("DeviceReset") as seen:
+    frames = unanswered(bound, FRAMES)
+    with bound.card.recording("DeviceReset", "FrameDropped") as seen:
         bound.guest.agent.write(device(bound, "reset"), "1")
         forgotten = bound.card.register("RDBAL", 0)
-        silent = works(bound)
+        bound.peer.send(*frames)
+        dropped = [event.reason for event in seen.wait(FRAMES, kind="FrameDropped")]
         bound.netif.ethtool("-r")
         bound.netif.wait_carrier()
     resets = [event.how for event in seen.all("DeviceReset")]
     good = works(bound)
     evidence.note(
-        guest={"traffic before igb's own reset": silent, "traffic after it": good},
-        device={"resets": resets, "RDBAL[0]": [f"{value:08x}" for value in (base, forgotten)]},
+        guest={"traffic after igb's own reset": good},
+        device={
+            "resets": resets,
+            "dropped before it": dropped,
+            "RDBAL[0]": [f"{value:08x}" for value in (base, forgotten)],
+        },
     )
     assert base
     assert not forgotten
     assert resets[0] == FUNCTION_LEVEL
     assert set(resets[1:]) == {SOFTWARE}
-    assert not silent, "nothing told the driver"
+    assert dropped == ["disabled"] * FRAMES, "nothing told the driver"
     assert good
 
 

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from device_model.events import DmaRead
 from device_model.igb.spec.general import CONNSW, CTRL
 from device_model.igb.spec.interrupts import EITR
 from device_model.igb.spec.receive import RDBAL, RDLEN, RXDCTL
 from device_model.igb.spec.statistics import GPRC
 from device_model.igb.spec.transmit import TDLEN
+from device_model.ports import MemoryFault
 
 if TYPE_CHECKING:
     from emulator.card import Card
@@ -29,6 +32,8 @@ MUTANTS = {
     "ETH-13": "the_nvm_takes_no_write",
     "ETH-14": "a_stored_register_reads_back_wrong",
     "ETH-19": "a_software_reset_resets_nothing",
+    "ETH-21": "the_card_reads_a_line_too_many",
+    "ETH-22": "a_function_reset_resets_nothing",
 }
 
 
@@ -129,3 +134,25 @@ def a_software_reset_resets_nothing(card: Card) -> None:
     nic: Any = card.nic
     reset = nic._reset
     nic._reset = lambda *, software, kind: None if software else reset(software=software, kind=kind)
+
+
+def the_card_reads_a_line_too_many(card: Card) -> None:
+    """Behind each buffer of a packet 64 more bytes are fetched, where that is possible."""
+    block: Any = card.nic.transmitter  # type: ignore[attr-defined]
+    gather = block._gather
+
+    def further(n: int, queue: Any, iova: int, word1: int) -> None:
+        gather(n, queue, iova, word1)
+        end = iova + (word1 & 0xFFFF)
+        with suppress(MemoryFault):
+            block._memory.read(end, 64)
+            block._tell(DmaRead(card.clock.now_ns(), end, 64, "tx-payload", n))
+
+    block._gather = further
+
+
+def a_function_reset_resets_nothing(card: Card) -> None:
+    """Configuration space is reset, the function behind it is not."""
+    nic: Any = card.nic
+    reset = nic._reset
+    nic._reset = lambda *, software, kind: None if kind == "function-level" else reset(software=software, kind=kind)
