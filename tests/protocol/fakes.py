@@ -95,6 +95,7 @@ class RememberingNic:
 
     def reset(self, kind: Reset) -> None:
         self.resets.append(kind)
+        self.present = True
         self.around.interrupts.set_intx(False)
 
     def connect(self, partner: LinkPartner | None) -> None:
