@@ -135,37 +135,54 @@ def written(bound: Bound, seen: Recording, vector: int) -> int:
 
 @claim("ETH-12")
 def test_every_free_feature_can_be_toggled_and_fixed_ones_cannot(bound: Bound, evidence: Evidence) -> None:
-    """Each flag is turned over and back, alone; three of them are read off the card as well."""
+    """Each flag is turned over and back, alone, and two of them are read off the card as well.
+
+    That of tags sent is tied to that of tags received (igb_fix_features): it follows, and is refused alone.
+    """
     settings = bound.netif.settings
     before = settings.features()
-    free = sorted(name for name, feature in before.items() if not feature.fixed)
+    free = sorted(name for name, feature in before.items() if not feature.fixed and name != TIED)
     settings.set_features()
-    stuck, moved = [], {}
+    stuck, moved, followed = [], {}, False
     for name in free:
         card = carried(bound)
         bound.netif.ethtool("-K", name, "off" if before[name].on else "on")
-        if settings.features()[name].on == before[name].on:
+        now = settings.features()
+        if now[name].on == before[name].on:
             stuck.append(name)
         if name in CARRIED:
             moved[name] = moved_bits(bound, card)
+        if name == LEADS:
+            followed = now[TIED].on == now[LEADS].on
         bound.netif.ethtool("-K", name, "on" if before[name].on else "off")
     after = settings.features()
+    alone = refused(bound, "-K", TIED, "off" if before[TIED].on else "on")
     fixed = [name for name in ("loopback", "large-receive-offload", "ntuple-filters") if before[name].fixed]
     taken = []
     for name in fixed:
         with pytest.raises(ToolRefusedError) as error:
             bound.netif.ethtool("-K", name, "off" if before[name].on else "on")
         taken.append(error.value.rc)
-    evidence.note(guest={"free": free, "stuck": stuck, "fixed and refused": fixed}, device={"registers": moved})
+    evidence.note(
+        guest={
+            "free": free,
+            "stuck": stuck,
+            "fixed and refused": fixed,
+            TIED: {"follows": followed, "alone": not alone},
+        },
+        device={"registers": moved},
+    )
     assert len(free) >= 20
     assert stuck == []
     assert after == before
     assert len(fixed) == 3
+    assert (followed, alone) == (True, True)
     assert moved == CARRIED
 
 
-CARRIED = {"rx-vlan-offload": ["CTRL.vme"], "tx-vlan-offload": ["CTRL.vme"], "rx-all": ["RCTL.sbp", "RCTL.pmcf"]}
-"""Features that have bits of their own; the two of VLANs share one (Linux igb_fix_features)."""
+LEADS, TIED = "rx-vlan-offload", "tx-vlan-offload"
+CARRIED = {LEADS: ["CTRL.vme"], "rx-all": ["RCTL.sbp", "RCTL.pmcf"]}
+"""Features that have bits of their own (Linux igb_vlan_mode, igb_setup_rctl)."""
 
 
 def moved_bits(bound: Bound, before: dict[str, int]) -> list[str]:

@@ -23,6 +23,8 @@ FUNCTION_LEVEL, SOFTWARE = "function-level", "software"
 FRAMES = 3
 SUSPEND_S = 60.0
 PORT, LENGTH = 5311, 80
+DEEPEST = "platform"
+"""The level of pm_test at which devices are in low power and no interrupt comes (Linux suspend_enter)."""
 
 
 def works(bound: Bound) -> bool:
@@ -71,15 +73,15 @@ def test_a_function_reset_is_survived(bound: Bound, evidence: Evidence) -> None:
 
 @claim("ETH-22")
 def test_suspend_and_resume_are_survived(bound: Bound, evidence: Evidence) -> None:
-    """All devices are suspended and resumed (pm_test), with waking by frames to the station's own address set.
+    """The system is suspended as far as devices go, and resumed after a second (pm_test).
 
-    The card is told what may wake it, sleeps in D3hot, and has lost its rings when it comes back to D0. A datagram that
+    Frames to the station's own address may wake it. The card is told what may wake it, sleeps in D3hot, and has lost its rings when it comes back to D0. A datagram that
     comes meanwhile has no ring to go to; the card keeps it, and the driver hands it up (igb_deliver_wake_packet).
     """
     agent, proc = bound.guest.agent, bound.guest.proc
     proc.set("/sys/module/suspend/parameters/pm_test_delay", "1")
     bound.guest.undo.remember("pm_test", lambda: agent.write("/sys/power/pm_test", "none"))
-    agent.write("/sys/power/pm_test", "devices")
+    agent.write("/sys/power/pm_test", DEEPEST)
     bound.guest.undo.remember("wol", lambda: bound.netif.ethtool("-s", "wol", "g"))
     bound.netif.ethtool("-s", "wol", "u")
     receiver = sink(bound, PORT)
