@@ -75,9 +75,9 @@ def test_a_function_reset_is_survived(bound: Bound, evidence: Evidence) -> None:
 def test_suspend_and_resume_are_survived(bound: Bound, evidence: Evidence) -> None:
     """The system is suspended as far as devices go, and resumed after a second (pm_test).
 
-    Frames to the station's own address may wake it. The card is told so, sleeps in D3hot, and has lost its rings when it
-    comes back to D0. A datagram that comes meanwhile has no ring to go to; the card keeps it, and the driver hands it up
-    (igb_deliver_wake_packet).
+    Frames to the station's own address may wake it. The card is told so, sleeps in D3hot, and has lost its rings when
+    it comes back to D0. A datagram that comes meanwhile has no ring to go to; the card keeps it, and the driver hands
+    it up (igb_deliver_wake_packet).
     """
     agent, proc = bound.guest.agent, bound.guest.proc
     proc.set("/sys/module/suspend/parameters/pm_test_delay", "1")
