@@ -105,7 +105,7 @@ def test_registers_and_identity_are_the_cards(bound: Bound, evidence: Evidence) 
     missing = [value for value in given if value not in rest]
     driver = bound.netif.settings.driver()
     stem = struct.unpack_from("<H", nvm(bound), 2 * 5)[0]
-    version = f"{stem >> 12}.{stem >> 4 & 0xFF:x}"
+    version = f"{stem >> 12}.{stem >> 4 & 0xFF}.{stem & 0xF}"
     evidence.note(
         guest={"words": len(words), "ethtool -i": driver},
         device={"values given": len(given), "not in the dump in this order": len(missing), "NVM word 5": f"{stem:04x}"},
