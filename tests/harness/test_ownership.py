@@ -101,3 +101,10 @@ def test_trespass_is_named(trespass: Seen) -> None:
 def test_nothing_may_be_touched_once_the_queue_has_ended(end: Seen) -> None:
     [violation] = judged(end, USED[3])
     assert "a disabled ring" in violation
+
+
+@pytest.mark.parametrize(("kib", "wrong"), [(2, 0), (1, 1)])
+def test_buffers_have_the_size_that_srrctl_says_when_they_are_fetched(kib: int, wrong: int) -> None:
+    owner = Owner(ROOM)
+    owner.follow([*up(), written("SRRCTL[0]", kib), *fetched(), dma("DmaWrite", BUFFER, 1025, "rx-payload")])
+    assert len(owner.violations) == wrong
