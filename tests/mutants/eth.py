@@ -113,7 +113,7 @@ def intervals_have_ten_bits(card: Card) -> None:
 def tags_are_stripped_for_ever(card: Card) -> None:
     """CTRL.vme stays set."""
     regs = card.nic.regs  # type: ignore[attr-defined]
-    regs.on_write(CTRL, lambda _n, _old, new: regs.poke(CTRL, new | CTRL.vme.mask))
+    regs.on_write(CTRL, lambda _n, _old, _new: regs.poke(CTRL, regs.peek(CTRL) | CTRL.vme.mask))
 
 
 def the_nvm_takes_no_write(card: Card) -> None:
