@@ -124,7 +124,7 @@ def test_coalescing_settings_read_back_and_reach_the_card(bound: Bound, evidence
 def written(bound: Bound, seen: Recording, vector: int) -> int:
     """Return the interval in microseconds that the card holds once the driver has written it for ``vector``.
 
-    It does so in the next interrupt (igb_msix_ring), for which a message without a cause will do.
+    It does so in the next interrupt, which needs no cause.
     """
     bound.card.fault("spurious_interrupt", vector=vector)
     event = seen.wait(1, Deadline.after(10), kind="RegisterWritten", where=lambda e: e.register == f"EITR[{vector}]")[
