@@ -38,10 +38,9 @@ function openTarget() {
   setTimeout(() => target.scrollIntoView());
 }
 addEventListener("hashchange", openTarget);
-const judged = new Set(["held", "broken", "waived"]);
 let opened = [];
 addEventListener("beforeprint", () => {
-  opened = claims.filter((claim) => !claim.open && !claim.hidden && judged.has(claim.dataset.verdict));
+  opened = claims.filter((claim) => !claim.open && !claim.hidden && claim.querySelector(".checkrun"));
   for (const claim of opened) claim.open = true;
 });
 addEventListener("afterprint", () => { for (const claim of opened) claim.open = false; });
