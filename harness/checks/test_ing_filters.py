@@ -12,6 +12,7 @@ from device_model.igb.spec.receive import RCTL
 from harness import frames
 from harness.checks.arrivals import ENTRY, ETHERNET_HEADER, deliver, strangers, told
 from harness.checks.bursts import calm
+from harness.checks.links import fresh_link
 from harness.checks.vlans import add_vlan
 from harness.claims import claim
 from harness.traffic import frame, numbered
@@ -50,6 +51,7 @@ def passed(bound: Bound, sent: Sequence[bytes]) -> tuple[list[int], list[int], d
 @claim("ING-07")
 def test_frame_over_rlpml_never_reaches_memory(bound: Bound, evidence: Evidence) -> None:
     """RLPML counts the frame check sequence: the longest frame that fits passes, one byte more does not."""
+    fresh_link(bound)
     [flow] = strangers(bound, 1, protocol="udp")
     limit = bound.card.register("RLPML")
     assert limit == 1536

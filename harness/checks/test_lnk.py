@@ -10,6 +10,7 @@ import pytest
 
 from harness import frames
 from harness.answers_tcp import answer_tcp
+from harness.checks.links import fresh_link
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
 from harness.dissect import dissect
@@ -134,6 +135,7 @@ def test_without_the_message_the_carrier_is_stale(bound: Bound, evidence: Eviden
 
     No cause says so: only the message itself makes the driver read ICR, find LSC there and look at the PHY.
     """
+    fresh_link(bound)
     changes = int(bound.netif.read("carrier_changes"))
     bound.card.fault("drop_interrupts", vector=OTHER, count=1)
     with bound.card.recording("LinkChanged", "InterruptSent", "InterruptWithheld", "RegisterRead") as seen:

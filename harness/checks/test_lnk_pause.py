@@ -10,6 +10,7 @@ from device_model.igb.spec.general import CTRL, STATUS
 from harness import frames
 from harness.checks.arrivals import BATCH, strangers
 from harness.checks.bursts import PATIENCE_S, receive_vector, steer_to
+from harness.checks.links import fresh_link
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
 from harness.lab import PEER_IPV4
@@ -116,6 +117,7 @@ def hold(bound: Bound, seen: Recording, handle: int, quanta: int) -> int:
 @claim("LNK-05")
 def test_the_card_asks_for_a_pause_when_the_driver_falls_behind(bound: Bound, evidence: Evidence) -> None:
     """256 frames fill the ring and 45 the packet buffer beyond FCRTH: XOFF, and XON after the driver has caught up."""
+    fresh_link(bound)
     steer_to(bound, RECEIVED_QUEUE)
     registers = bound.card.registers("CTRL", "FCRTH", "FCRTL", "FCTTV", f"SRRCTL[{RECEIVED_QUEUE}]")
     before = bound.netif.statistics()

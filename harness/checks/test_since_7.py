@@ -18,7 +18,7 @@ from harness.checks.bursts import (
     unanswered,
     without_deferral,
 )
-from harness.checks.filling import without_ipv6
+from harness.checks.links import fresh_link
 from harness.checks.sending import CPU, QUEUE, pinned_sender, wait_idle
 from harness.claims import claim
 from harness.deadline import Deadline
@@ -52,7 +52,7 @@ def watchdog_ran(seen: Recording, times: int) -> None:
 @claim("IRQ-24")
 def test_idle_vectors_stay_idle_and_a_lost_message_is_not_made_good(bound: Bound, evidence: Evidence) -> None:
     """Three runs of the watchdog, in which a frame waits whose message was lost; the frame after it brings both in."""
-    without_ipv6(bound)
+    fresh_link(bound)
     vector = receive_vector(bound, QUEUE)
     place(bound, f"eth0-rx-{QUEUE}", vector, CPU)
     steer_to(bound, QUEUE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.checks.links import fresh_link
 from harness.checks.sending import (
     CPU,
     QUEUE,
@@ -44,6 +45,7 @@ def test_driver_bql_and_card_count_the_same(bound: Bound, evidence: Evidence) ->
     Each kind counts differently somewhere: padding only on the wire, segments and repeated headers only where skbs are
     counted in frames, and 4 bytes of frame check sequence only in GOTC.
     """
+    fresh_link(bound)
     agent, sender = bound.guest.agent, pinned_sender(bound)
     plain, sizes, large, segment = 40, (22, 61, 1514), 5, 1000
     packets = plain * (len(sizes) + 1) + large * 3
