@@ -140,7 +140,7 @@ def test_stack_takes_the_hash_for_one_without_ports(bound: Bound, evidence: Evid
     predict = oracle(bound)
     wanted = {len(told(flow)): predict.hash_of(as_hashed(flow)) for flow in [*made, *tcp]}
     for queue in range(bound.netif.queue_count[0]):
-        bound.netif.set_rps(queue, [1])
+        bound.netif.set_rps(queue, [bound.guest.cpus - 1])
     with bound.guest.trace.session(probes=[ENQUEUE]) as trace:
         found = receive(bound, [told(flow) for flow in [*made, *tcp]])
     software = [record["hash"] for record in trace.named("enq")]

@@ -8,8 +8,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness import frames
 from harness.checks.sending import (
     CPU,
@@ -265,7 +263,6 @@ def without_sum(frame: bytes) -> bytes:
 
 
 @claim("TX-21")
-@pytest.mark.one_queue
 def test_completed_buffer_is_never_read_again(bound: Bound, evidence: Evidence) -> None:
     """400 datagrams sent from one page that is overwritten as soon as SIOCOUTQ says it is free, which is at its DD."""
     count, size = 400, 1000
