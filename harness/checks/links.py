@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 def fresh_link(bound: Bound) -> None:
     """Let the link go and come, so that the driver asks for its speed; IPv6 does not greet it."""
     without_ipv6(bound)
+    replug(bound)
+
+
+def replug(bound: Bound, *speeds: int) -> None:
+    """Pull the cable and plug it in again, with a partner that offers ``speeds`` in Mb/s (without any: all)."""
     bound.card.link_down()
     bound.netif.wait_carrier(present=False)
-    bound.card.link_up()
+    bound.card.link_up(*speeds)
     bound.netif.wait_carrier()

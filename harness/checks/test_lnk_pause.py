@@ -10,7 +10,7 @@ from device_model.igb.spec.general import CTRL, STATUS
 from harness import frames
 from harness.checks.arrivals import BATCH, strangers
 from harness.checks.bursts import PATIENCE_S, receive_vector, steer_to
-from harness.checks.links import fresh_link
+from harness.checks.links import fresh_link, replug
 from harness.claims import claim
 from harness.deadline import Deadline, wait_until
 from harness.lab import PEER_IPV4
@@ -60,10 +60,7 @@ def test_the_card_stops_for_a_pause_frame(bound: Bound, evidence: Evidence) -> N
 
     What the driver rang for during a pause leaves after the pause, by the card's own clock.
     """
-    bound.card.link_down()
-    bound.netif.wait_carrier(present=False)
-    bound.card.link_up(SLOW_MBPS)
-    bound.netif.wait_carrier()
+    replug(bound, SLOW_MBPS)
     wait_until(lambda: CTRL.rfce.of(bound.card.register("CTRL")), Deadline.after(PATIENCE_S), "CTRL.RFCE")
     before = bound.netif.statistics()
     handle = bound.guest.agent.call("open_socket", kind="udp")

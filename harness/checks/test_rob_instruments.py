@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import harness.checks
-from harness.checks.bursts import place, receive_vector, steer_to, unanswered
+from harness.checks.bursts import place, receive_vector, steer_to, unanswered, without_deferral
 from harness.checks.sending import CPU, QUEUE, pinned_sender, undisturbed, wait_idle
 from harness.claims import claim
 from harness.errors import LabBroken, NotSeen
@@ -171,7 +171,7 @@ def test_lost_trace_events_end_the_check(bound: Bound, evidence: Evidence) -> No
     a fault of the lab, which leaves its claims unjudged.
     """
     undisturbed(bound)
-    bound.guest.proc.set_sysctl("net.core.skb_defer_max", 0)
+    without_deferral(bound)
     sender = pinned_sender(bound)
     with bound.guest.trace.session(START, FREE) as trace, bound.card.recording(*SENT) as seen:
         sender.send(FLOOD, SIZE)

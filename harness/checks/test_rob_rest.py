@@ -14,6 +14,7 @@ import pytest
 from harness.checks.arrivals import strangers
 from harness.checks.bursts import armings, arms, calm, has_ticks, quiet
 from harness.checks.filling import own_queue, without_ipv6
+from harness.checks.links import replug
 from harness.checks.mixing import connect_mix, cpu_owns_queue, wait_all_idle
 from harness.checks.sending import CPU, QUEUE, pinned_sender
 from harness.claims import claim
@@ -215,10 +216,7 @@ def test_kernel_has_nothing_to_complain_of(bound: Bound, evidence: Evidence) -> 
         seen.wait(1, kind="InterruptWithheld", where=lambda event: event.why == "dropped")
         sender.send(1, 100)  # its message makes the lost one good
         wait_all_idle(bound)  # igb resets itself, and says so, when the link goes with work in a ring
-        bound.card.link_down()
-        bound.netif.wait_carrier(present=False)
-        bound.card.link_up()
-        bound.netif.wait_carrier()
+        replug(bound)
         both_ways(bound)
         poll_everywhere(bound, seen)
         wait_all_idle(bound)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks.bursts import pin, receive_vector, steer_to
 from harness.checks.filling import without_ipv6
+from harness.checks.links import replug
 from harness.checks.mixing import UDP_PORT, connect_mix, cpu_owns_queue
 from harness.checks.sending import QUEUE, pinned_sender, wait_idle
 from harness.checks.sinks import got, sink, summaries
@@ -136,10 +137,7 @@ def test_random_faults_are_recovered_from(bound: Bound, evidence: Evidence) -> N
         )
         for step in range(STEPS):
             if step in FLAPS:
-                bound.card.link_down()
-                bound.netif.wait_carrier(present=False)
-                bound.card.link_up()
-                bound.netif.wait_carrier()
+                replug(bound)
                 bound.netif.details()
                 struck.append("flap")
             else:

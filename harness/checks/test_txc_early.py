@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness.checks.bursts import pin, place, steer_to
+from harness.checks.bursts import pin, place, steer_to, without_deferral
 from harness.checks.dql_watch import completions, watching
 from harness.checks.filling import FULL, own_queue
 from harness.checks.prompt_card import PATCH
@@ -126,7 +126,7 @@ def test_completion_may_come_before_the_driver_has_returned(lab: Lab, evidence: 
     patches = (*lab.default.patches, PATCH)
     bound = lab.bound(replace(lab.default, rate="unlimited", posted=False, patches=patches))
     undisturbed(bound)
-    bound.guest.proc.set_sysctl("net.core.skb_defer_max", 0)  # else 7 leaves skbs to the CPU that allocated them
+    without_deferral(bound)
     bound.netif.use_pfifo()
     program = one_queue_polled_without_end(bound)
     sender = pinned_sender(bound)
