@@ -56,7 +56,7 @@ docs: setup ## write the generated documents anew
 	@$(VENV) -m harness.cli docs
 
 clean: ## remove what was built in this folder
-	rm -rf build emulator/vfu/_native*.so
+	rm -rf build emulator/vfu/_native*.so emulator/fastpath/_engine*.so
 
 distclean: clean ## remove the cache too, so that the next run fetches everything again
 	@$(PYTHON) -m harness.setup --remove-cache

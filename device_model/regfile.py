@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from device_model.declare import DeclarationError, Register
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, MutableSequence, Sequence
 
     ReadHook = Callable[[int], int]
     WriteHook = Callable[[int, int, int], None]
@@ -21,12 +21,12 @@ class _Block:
 
     __slots__ = ("on_read", "on_write", "rc", "rw", "sc", "values", "w1c", "w1s")
 
-    def __init__(self, reg: type[Register]) -> None:
+    def __init__(self, reg: type[Register], values: MutableSequence[int]) -> None:
         rules = reg.rules
         self.rw, self.w1c, self.w1s, self.rc, self.sc = (
             rules["RW"], rules["W1C"], rules["W1S"], rules["RC"], rules["SC"],
         )  # fmt: skip
-        self.values = list(reg.resets)
+        self.values = values
         self.on_read: ReadHook | None = None
         self.on_write: WriteHook | None = None
 
@@ -56,11 +56,20 @@ class RegisterFile:
     from ``f(n)``, and then no rule of the register clears anything on that read.
     """
 
-    def __init__(self, registers: Sequence[type[Register]]) -> None:
-        """Lay out ``registers``; two of them at one address are a DeclarationError that names both."""
-        self._blocks = {reg: _Block(reg) for reg in registers}
+    def __init__(self, registers: Sequence[type[Register]], words: memoryview | None = None) -> None:
+        """Lay out ``registers``; two of them at one address are a DeclarationError that names both.
+
+        Their values are kept in ``words``, one unsigned 32-bit element after another, if given.
+        """
+        self._blocks: dict[type[Register], _Block] = {}
+        start = 0
+        for reg in registers:
+            values = [0] * reg.count if words is None else words[start : start + reg.count]
+            self._blocks[reg] = _Block(reg, values)
+            start += reg.count
         self._by_offset = _layout(tuple(registers))
         self._by_name = {reg.__name__: reg for reg in registers}
+        self.reset(software=False)
 
     # -- what software does ------------------------------------------------------------------------
 
@@ -139,7 +148,8 @@ class RegisterFile:
         """Return every register to its reset value; a software reset spares those declared to survive it."""
         for reg, block in self._blocks.items():
             if not (software and reg.survives_software_reset):
-                block.values[:] = reg.resets
+                for n, value in enumerate(reg.resets):
+                    block.values[n] = value
 
     # -- for people and tools ----------------------------------------------------------------------
 
@@ -154,6 +164,11 @@ class RegisterFile:
             near = ", ".join(get_close_matches(name, self._by_name, 3)) or "see docs/registers.md"
             raise KeyError(f"a register's name must exist, and {name!r} does not (near: {near})")
         return self._by_name[name]
+
+    def has_behaviour(self, reg: type[Register]) -> bool:
+        """Tell whether somebody has hooked himself into reads or writes of ``reg``."""
+        block = self._blocks[reg]
+        return block.on_read is not None or block.on_write is not None
 
     def __iter__(self) -> Iterator[type[Register]]:
         """Yield every declared register."""

@@ -18,7 +18,7 @@ from emulator.assembly import DEFAULT_MAC, Options, assemble
 from emulator.control import ControlServer
 from emulator.errors import UsageError, WorldError
 from emulator.families import FAMILIES
-from emulator.server import Server, StopSignal
+from emulator.server import StopSignal
 from emulator.wires import GRAMMAR
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--nic", default=names[0], metavar="NAME", help=f"which card to be: {', '.join(names)} (default: %(default)s)")
-    add("--engine", default="python", choices=["python"], help="what runs the rings (default: %(default)s)")
+    add(
+        "--engine",
+        default="native",
+        metavar="NAME",
+        help="what runs the rings: native (C, fast) or python (readable, can be patched) (default: %(default)s)",
+    )
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")
     add(
@@ -131,6 +136,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         nvm=given.nvm,
         patches=tuple(given.patch),
         log_level=LOG_LEVELS[given.log_level],
+        engine=given.engine,
     )
     with StopSignal() as stop, ExitStack() as undo:
         if given.die_with_parent:
@@ -138,11 +144,11 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         card = assemble(options, family, undo)
         controls = None
         if given.control is not None:
-            controls = ControlServer(str(given.control), card)
+            controls = ControlServer(str(given.control), card, card.recorder())
             undo.callback(controls.close)
         where = f" control={given.control}" if controls else ""
         print(f"hilnic: ready socket={options.socket}{where}", flush=True)
-        Server(card, controls, stop).serve()
+        card.serve(controls, stop)
 
 
 def main(arguments: list[str] | None = None, families: Mapping[str, Family] = FAMILIES) -> int:

@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.card import Card
 from emulator.clock import MonotonicClock
-from emulator.endpoint import Endpoint
 from emulator.errors import EnvironmentLacks, UsageError
 from emulator.families import Strapping, Surroundings
-from emulator.guest_memory import GuestMemory
-from emulator.msix import GuestInterrupts
 from emulator.pci import SIZE, ConfigSpace, expose
 from emulator.vfu.context import Context
 from emulator.vfu.device import CONFIG_REGION, IrqKind, Region
@@ -27,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from device_model.pci import PciFunction
+    from emulator.card import Card
     from emulator.families import Family
     from emulator.wires import WireEnd
 
@@ -49,15 +46,14 @@ class Options:
     nvm: Path | None = None
     patches: tuple[str, ...] = ()
     log_level: int = 30
+    engine: str = "python"
 
 
 def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
-    mac = parse_mac(options.mac)
-    rate = parse_rate(options.rate)
-    nvm = read_nvm(options.nvm)
+    strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm))
     patches = [load_patch(text) for text in options.patches]
-    function = expose(family.function(mac), options.irq, options.msix_vectors)
+    function = expose(family.function(strapping.mac), options.irq, options.msix_vectors)
     space = ConfigSpace(function)
     vectors = {
         IrqKind.INTX: 1,
@@ -74,15 +70,13 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
             wire.close()
             raise
     undo.callback(wire.close)
-    memory = GuestMemory()
-    interrupts = GuestInterrupts(space, context.trigger)
-    clock = MonotonicClock()
-    nic = family.make(Surroundings(memory, wire, interrupts, clock), Strapping(mac, rate, nvm))
-    endpoint = Endpoint(space, nic, memory, interrupts)
-    card = Card(nic, wire, clock, memory, interrupts, context, endpoint)
+    make = family.engines.get(options.engine)
+    if make is None:
+        raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
+    card = make(Surroundings(space, context, wire, MonotonicClock()), strapping, undo)
     for patch in patches:
         patch(card)
-    context.realize(endpoint)
+    context.realize(card.endpoint)
     return card
 
 

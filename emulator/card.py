@@ -10,10 +10,14 @@ from device_model.nic import Nic
 from emulator.control.card import ControlledNic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.clock import MonotonicClock
     from emulator.endpoint import Endpoint
     from emulator.guest_memory import GuestMemory
     from emulator.msix import GuestInterrupts
+    from emulator.recorder import EventLog
+    from emulator.server import Controls, StopSignal
     from emulator.vfu.context import Context
     from emulator.wires import WireEnd
 
@@ -33,3 +37,8 @@ class Card:
     interrupts: GuestInterrupts
     context: Context
     endpoint: Endpoint
+    serve: Callable[[Controls | None, StopSignal], None]
+    """Run the event loop until asked to stop."""
+
+    recorder: Callable[[], EventLog]
+    """Return a recorder of the card's events."""

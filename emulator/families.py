@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The families of NIC that there are, by the name of their chip."""
+"""The families of NIC that there are, by the name of their chip, and the engines that run them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ from typing import TYPE_CHECKING
 
 from device_model.igb.config import Config
 from device_model.igb.spec import pci as igb_pci
+from emulator.card import Card
+from emulator.endpoint import Endpoint
+from emulator.guest_memory import GuestMemory
+from emulator.msix import GuestInterrupts
+from emulator.recorder import Recorder
+from emulator.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
 
     from device_model.pci import PciFunction
-    from device_model.ports import Clock, HostMemory, Interrupts
-    from emulator.card import HostedNic
+    from emulator.clock import MonotonicClock
+    from emulator.pci import ConfigSpace
+    from emulator.vfu.context import Context
     from emulator.wires import WireEnd
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The ports of a NIC."""
+    """What a card is put into: its configuration space, the client's connection, the cable, time."""
 
-    memory: HostMemory
+    space: ConfigSpace
+    context: Context
     wire: WireEnd
-    interrupts: Interrupts
-    clock: Clock
+    clock: MonotonicClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +47,46 @@ class Strapping:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one kind of NIC looks on PCI, given its MAC address, and how it is made."""
+    """How one kind of NIC looks on PCI, given its MAC address, and how each engine makes it."""
 
     function: Callable[[bytes], PciFunction]
-    make: Callable[[Surroundings, Strapping], HostedNic]
+    engines: dict[str, Callable[[Surroundings, Strapping, ExitStack], Card]]
 
 
-def make_82576(around: Surroundings, strapping: Strapping) -> HostedNic:
-    """Return an 82576 port."""
+def python_82576(around: Surroundings, strapping: Strapping, _undo: ExitStack) -> Card:
+    """Return an 82576 port that Python runs: readable, and open to patches at every step."""
     from device_model.igb.nic import Igb  # noqa: PLC0415 - only who wants this card pays for it
 
-    config = Config(mac=strapping.mac, nvm_image=strapping.nvm, rate_mbps=strapping.rate_mbps)
-    return Igb(memory=around.memory, wire=around.wire, interrupts=around.interrupts, clock=around.clock, config=config)
+    memory = GuestMemory()
+    interrupts = GuestInterrupts(around.space, around.context.trigger)
+    nic = Igb(
+        memory=memory, wire=around.wire, interrupts=interrupts, clock=around.clock, config=config_of(strapping)
+    )
+    endpoint = Endpoint(around.space, nic, memory, interrupts)
+    card = Card(
+        nic,
+        around.wire,
+        around.clock,
+        memory,
+        interrupts,
+        around.context,
+        endpoint,
+        serve=lambda controls, stop: Server(card, controls, stop).serve(),
+        recorder=lambda: Recorder(nic),
+    )
+    return card
 
 
-FAMILIES = {"82576": Family(igb_pci.function, make_82576)}
+def native_82576(around: Surroundings, strapping: Strapping, undo: ExitStack) -> Card:
+    """Return an 82576 port whose data path is C."""
+    from emulator.fastpath.assembly import native_card  # noqa: PLC0415 - only who wants this card pays for it
+
+    return native_card(around, config_of(strapping), undo)
+
+
+def config_of(strapping: Strapping) -> Config:
+    """Return the configuration of an 82576."""
+    return Config(mac=strapping.mac, nvm_image=strapping.nvm, rate_mbps=strapping.rate_mbps)
+
+
+FAMILIES = {"82576": Family(igb_pci.function, {"native": native_82576, "python": python_82576})}

@@ -37,6 +37,30 @@ class Observable(Protocol):
         """Tell ``observer`` every event from now on; the returned function ends that."""
 
 
+class EventLog(Protocol):
+    """The newest events of a card, as control connections want them."""
+
+    @property
+    def next(self) -> int:
+        """The number of the event that will be kept next."""
+
+    @property
+    def selected(self) -> list[str]:
+        """The names of the kinds that are kept, sorted."""
+
+    def select(self, kinds: Iterable[str]) -> None:
+        """Keep the events of ``kinds`` (names out of KINDS) from now on."""
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events of each kind happened while somebody listened, kept or not."""
+
+    def since(self, number: int, kinds: frozenset[str] | None, limit: int, limit_bytes: int) -> Excerpt:
+        """Return events numbered ``number`` and above, of ``kinds`` (None: all), within the limits."""
+
+    def close(self) -> None:
+        """Keep nothing more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Excerpt:
     """``events`` in order; ``next`` is the number to go on from; ``lost`` were asked for but overwritten."""

@@ -28,6 +28,12 @@ _REGISTERS_END = 0x2_0000
 class Actions(Protocol):
     """What a fault may make the card do at once."""
 
+    def refresh_faults(self) -> None:
+        """Bring what the card has counted down of the faults in force into their fields."""
+
+    def faults_changed(self) -> None:
+        """Take note that the fields have changed."""
+
     def deliver_pending(self, vector: int) -> None:
         """Try again to send the message of ``vector``."""
 
@@ -88,7 +94,10 @@ class Faults:
             signature(command).bind(self, **arguments)
         except TypeError as error:
             raise FaultError(f"the arguments of {name} do not fit: {error}") from None
-        return command(self, **arguments) or {}
+        self.actions.refresh_faults()
+        result = command(self, **arguments)
+        self.actions.faults_changed()
+        return result or {}
 
     def clear(self) -> None:
         """Return to the healthy card; what was withheld is released."""
@@ -108,6 +117,7 @@ class Faults:
 
     def in_force(self) -> dict[str, Any]:
         """Return the faults that differ from the healthy card, as JSON values."""
+        self.actions.refresh_faults()
         healthy = Faults(self.actions)
         changed = {n: getattr(self, n) for n in self.__slots__ if getattr(self, n) != getattr(healthy, n)}
         return {name: sorted(value) if isinstance(value, set) else value for name, value in changed.items()}

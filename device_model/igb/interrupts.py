@@ -350,7 +350,8 @@ class InterruptBlock:
     def _write_eims(self, _n: int, old: int, new: int) -> None:
         if self._multiple():
             for vector in _bits(new & ~old & self._regs.peek(EICR)):
-                self._deliver(vector, "unmask")
+                if vector < EITR.count:
+                    self._deliver(vector, "unmask")
 
     def _write_eimc(self, _n: int, _old: int, new: int) -> None:
         self._regs.poke(EIMS, self._regs.peek(EIMS) & ~new)

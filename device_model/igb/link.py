@@ -100,7 +100,12 @@ class Link:
         """The speed at which the MAC works: 0 while there is neither link nor loopback."""
         if self._shown is not None:
             return self._shown[0]
-        return self._mac_settings(self.phy.forced_mbps, full=True)[0] if self.loopback else 0
+        return self.loopback_speed_mbps if self.loopback else 0
+
+    @property
+    def loopback_speed_mbps(self) -> int:
+        """The speed at which frames come back where there is no link."""
+        return self._mac_settings(self.phy.forced_mbps, full=True)[0]
 
     @property
     def full_duplex(self) -> bool:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from device_model import events
@@ -44,17 +46,38 @@ COUNTERS = tuple(
 _NAMED_RATES = {"auto": None, "unlimited": 0}
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What the data path is made of; another engine brings its own, with the same arguments and methods."""
+
+    tell: Callable[[], events.Tell] = events.Tell
+    registers: Callable[[], RegisterFile] = partial(RegisterFile, REGISTERS)
+    interrupts: Callable[..., InterruptBlock] = InterruptBlock
+    receive: Callable[..., Receive] = Receive
+    transmit: Callable[..., Transmit] = Transmit
+
+
 class Igb:
     """An 82576 port. Implements `device_model.nic.Nic`."""
 
-    def __init__(self, *, memory: HostMemory, wire: Wire, interrupts: Interrupts, clock: Clock, config: Config) -> None:
-        """Assemble the card and power it on."""
+    def __init__(
+        self,
+        *,
+        memory: HostMemory,
+        wire: Wire,
+        interrupts: Interrupts,
+        clock: Clock,
+        config: Config,
+        blocks: Blocks | None = None,
+    ) -> None:
+        """Assemble the card, of ``blocks`` if they are not to be the usual ones, and power it on."""
+        blocks = blocks or Blocks()
         self._memory = memory
         self._clock = clock
-        self.tell = events.Tell()
-        self.regs = RegisterFile(REGISTERS)
+        self.tell = blocks.tell()
+        self.regs = blocks.registers()
         self.faults = Faults(self)
-        self.interrupts = InterruptBlock(self.regs, interrupts, clock, self.tell, self.faults)
+        self.interrupts = blocks.interrupts(self.regs, interrupts, clock, self.tell, self.faults)
         self.nvm = Nvm(self.regs, config.mac, config.nvm_image)
         self.semaphores = Semaphores(self.regs)
         self.link = Link(self.regs, clock, self.interrupts.raise_causes, self.tell, config.autoneg_ns)
@@ -62,7 +85,7 @@ class Igb:
         self.timesync = Timesync(self.regs, clock, self.faults)
         self.wake = Wake(self.regs)
         self.flow_control = FlowControl(self.regs, clock, self.tell, self.link, self.statistics, wire.emit)
-        self.receiver = Receive(
+        self.receiver = blocks.receive(
             self.regs,
             memory,
             clock,
@@ -74,7 +97,7 @@ class Igb:
             self.timesync,
             self.flow_control,
         )
-        self.transmitter = Transmit(
+        self.transmitter = blocks.transmit(
             self.regs,
             memory,
             clock,
@@ -167,6 +190,12 @@ class Igb:
         return {reg.title(n): self.regs.peek(reg, n) for reg in COUNTERS for n in range(reg.count)}
 
     # -- device_model.igb.faults.Actions -----------------------------------------------------------------
+
+    def refresh_faults(self) -> None:
+        """Do nothing: the blocks count in the fields themselves."""
+
+    def faults_changed(self) -> None:
+        """Do nothing: the blocks look at the fields themselves."""
 
     def deliver_pending(self, vector: int) -> None:
         """Try again to send the message of ``vector``."""

@@ -370,6 +370,7 @@ class Transmit:
         self._finished.add(n)
 
     def _raise(self) -> None:
-        """Raise one cause for each queue that reported something."""
-        while self._finished:
-            self._interrupts.raise_transmit(self._finished.pop())
+        """Raise one cause for each queue that reported something, the lowest first."""
+        finished, self._finished = sorted(self._finished), set()
+        for queue in finished:
+            self._interrupts.raise_transmit(queue)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.control.card import ControlledCard
-    from emulator.recorder import Recorder
+    from emulator.recorder import EventLog
 
 EVENTS_DEFAULT = 1000
 EVENTS_MAX = 200_000
@@ -35,7 +35,7 @@ FRAME_BYTES_MAX = 16384
 class Commands:
     """The commands on one card. ``run`` takes a request and returns the ``result`` of its answer."""
 
-    def __init__(self, card: ControlledCard, recorder: Recorder) -> None:
+    def __init__(self, card: ControlledCard, recorder: EventLog) -> None:
         self._card = card
         self._recorder = recorder
         self._table: dict[str, Callable[[Arguments], Any]] = {

@@ -22,6 +22,7 @@ from emulator.wires.address import Address, bound_socket, remove_path
 
 if TYPE_CHECKING:
     from emulator.control.card import ControlledCard
+    from emulator.recorder import EventLog
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +47,13 @@ class _Client:
 
 
 class ControlServer:
-    """Serves ``card`` at unix socket ``path``. ``ready`` does a bounded piece of work and never blocks.
+    """Serves ``card`` at unix socket ``path``, its events kept by ``recorder``. ``ready`` does a bounded piece of work and never blocks.
 
     Raises UsageError for a path that cannot be a socket's, EnvironmentLacks when the system refuses.
     """
 
-    def __init__(self, path: str, card: ControlledCard) -> None:
-        self.recorder = Recorder(card.nic)
+    def __init__(self, path: str, card: ControlledCard, recorder: EventLog | None = None) -> None:
+        self.recorder: EventLog = recorder or Recorder(card.nic)
         self._commands = Commands(card, self.recorder)
         self._address = Address(path=path)
         if not path:

@@ -19,7 +19,7 @@ from emulator.vfu.device import CONFIG_REGION, Device, IrqKind, Region
 from emulator.vfu.socket_path import claim_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -59,6 +59,8 @@ class Context:
         self._failure: BaseException | None = None
         self._closing = False
         self._complaints = 0
+        self.when_failing: Callable[[], None] = lambda: None
+        """Called as soon as a callback has raised something."""
         self._handle = self._ffi.new_handle(self)
         lib = self._lib
         if lib.hilnic_guard_install() != 0:
@@ -118,10 +120,37 @@ class Context:
         raised, and VfuError when this process is out of resources.
         """
         done = self._run() if self.connected else self._attach()
+        self.raise_kept()
+        return done
+
+    def raise_kept(self) -> None:
+        """Raise what a callback has raised since the last time, if it has."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        return done
+
+    def runner(self, ffi: Any) -> tuple[Any, Any]:  # noqa: ANN401 - cffi's objects have no types
+        """Return, as pointers of ``ffi``, what handles one message and its argument; no argument without a client."""
+        run = ffi.cast("int (*)(void *)", int(self._ffi.cast("uintptr_t", self._ffi.addressof(self._lib, "vfu_run_ctx"))))
+        return run, self._pointer(ffi) if self.connected else ffi.NULL
+
+    def answer_bar0(self, ffi: Any, read: Any, write: Any, engine: Any) -> None:  # noqa: ANN401 - cffi's objects have no types
+        """Let C functions of ``ffi`` answer accesses of BAR 0 first; a non-zero result leaves one to the device."""
+
+        def ours(kind: str, pointer: Any) -> Any:  # noqa: ANN401 - cffi's objects have no types
+            return self._ffi.cast(kind, int(ffi.cast("uintptr_t", pointer)))
+
+        self._lib.hilnic_answer_bar0(
+            ours("hilnic_fast_read_fn", read), ours("hilnic_fast_write_fn", write), ours("void *", engine)
+        )
+
+    def signaller(self, ffi: Any) -> tuple[Any, Any]:  # noqa: ANN401 - cffi's objects have no types
+        """Return, as pointers of ``ffi``, what signals a vector and its first argument."""
+        trigger = int(self._ffi.cast("uintptr_t", self._ffi.addressof(self._lib, "vfu_irq_trigger")))
+        return ffi.cast("int (*)(void *, uint32_t)", trigger), self._pointer(ffi)
+
+    def _pointer(self, ffi: Any) -> Any:  # noqa: ANN401 - cffi's objects have no types
+        return ffi.cast("void *", int(self._ffi.cast("uintptr_t", self._ctx)))
 
     def trigger(self, vector: int) -> bool:
         """Signal ``vector``; False if the client has not connected an eventfd to it."""
@@ -134,6 +163,7 @@ class Context:
         """Drop the client, if any, and remove the socket."""
         if self._ctx != self._ffi.NULL:
             self._closing = True
+            self._lib.hilnic_answer_bar0(self._ffi.NULL, self._ffi.NULL, self._ffi.NULL)
             self._lib.vfu_destroy_ctx(self._ctx)
             self._ctx = self._ffi.NULL
             self.path.unlink(missing_ok=True)
@@ -177,13 +207,16 @@ class Context:
         handled = self._lib.vfu_run_ctx(self._ctx)
         if handled >= 0:
             return bool(handled)
-        error = self._ffi.errno
+        self.ended(self._ffi.errno)
+        return True
+
+    def ended(self, error: int) -> None:
+        """Take note that handling a message ended in ``error``."""
         if error != errno.ENOTCONN:
             self.note(logging.WARNING, f"the connection ends, because of {os.strerror(error)}")
             self.hang_up()
             self._lib.vfu_run_ctx(self._ctx)
         self.forget_client()
-        return True
 
     def hang_up(self) -> None:
         """End the client's connection; the next ``step`` takes note."""
@@ -199,6 +232,7 @@ class Context:
     def keep(self, failure: BaseException) -> None:
         """Remember what a callback raised, for ``step``; the first one counts."""
         self._failure = self._failure or failure
+        self.when_failing()
 
     def note(self, level: int, text: str) -> None:
         """Log ``text`` about the client; one that talks much nonsense is not given the log for itself."""

@@ -55,6 +55,9 @@ int vfu_pci_init(vfu_ctx_t *vfu_ctx, vfu_pci_type_t pci_type, int hdr_type, int 
 typedef int (*hilnic_read_fn)(void *handle, int region, uint64_t offset, uint32_t size, uint64_t *value);
 typedef int (*hilnic_write_fn)(void *handle, int region, uint64_t offset, uint32_t size, uint64_t value);
 void hilnic_set_handlers(hilnic_read_fn on_read, hilnic_write_fn on_write);
+typedef int (*hilnic_fast_read_fn)(void *engine, uint64_t offset, uint32_t size, uint64_t *value);
+typedef int (*hilnic_fast_write_fn)(void *engine, uint64_t offset, uint32_t size, uint64_t value);
+void hilnic_answer_bar0(hilnic_fast_read_fn on_read, hilnic_fast_write_fn on_write, void *engine);
 int hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags);
 typedef struct hilnic_dma {
     uint64_t iova;

@@ -19,6 +19,15 @@ typedef int (*hilnic_write_fn)(void *handle, int region, uint64_t offset, uint32
 
 void hilnic_set_handlers(hilnic_read_fn on_read, hilnic_write_fn on_write);
 
+/*
+ * Let these functions answer whole accesses of BAR 0 before Python is asked; a non-zero result leaves the access to it.
+ * NULL: Python answers all.
+ */
+typedef int (*hilnic_fast_read_fn)(void *engine, uint64_t offset, uint32_t size, uint64_t *value);
+typedef int (*hilnic_fast_write_fn)(void *engine, uint64_t offset, uint32_t size, uint64_t value);
+
+void hilnic_answer_bar0(hilnic_fast_read_fn on_read, hilnic_fast_write_fn on_write, void *engine);
+
 /* Install the region callback of BAR 0-5 or of configuration space. Returns 0, or -1 with errno. */
 int hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags);
 

@@ -27,7 +27,7 @@ class DgramWire:
         self.counts = WireCounts()
         self.connected = True
         self._local = local
-        _, self._remote = resolve(remote, socket.SOCK_DGRAM)
+        _, self.remote = resolve(remote, socket.SOCK_DGRAM)
         self._socket = bound_socket(local, socket.SOCK_DGRAM)
         self._descriptor = self._socket.fileno()
         widen_buffers(self._socket)
@@ -39,7 +39,7 @@ class DgramWire:
     def emit(self, frame: bytes) -> None:
         """Send one frame, or count it as dropped."""
         try:
-            self._socket.sendto(frame, self._remote)
+            self._socket.sendto(frame, self.remote)
         except OSError as error:
             self.counts.dropped += 1
             self.connected = error.errno not in NOBODY_THERE

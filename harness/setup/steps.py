@@ -24,6 +24,8 @@ GUEST_SUITES = ("trixie", "trixie-backports")
 GUEST_SOURCE_SUITES = ("trixie",)
 BUILD_MODULE = "emulator.vfu.build"
 BINDINGS = "emulator/vfu"
+ENGINE_MODULE = "emulator.fastpath.build"
+ENGINE = "emulator/fastpath"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +112,25 @@ def _bindings(
     progress: Progress,
     variables: Mapping[str, str],
 ) -> None:
-    """Compile emulator/vfu against libvfio-user, unless all that goes into it is as it was the last time."""
+    """Compile emulator/vfu against libvfio-user, and the native engine, unless what goes into them is as it was."""
     parts = library.ingredients(cache, archives.guest, archives.own, archives.own_suite, progress)
-    folder = repository / BINDINGS
-    sources = sorted(path for path in folder.iterdir() if path.suffix in {".py", ".c", ".h"})
-    inputs: dict[str, object] = {
-        "sources": {path.name: file_sha256(path) for path in sources},
-        "ingredients": str(parts.root),
-        "python": sys.version,
-    }
-    stamp = repository / "build" / "bindings"
-    if is_complete(stamp, inputs) and any(folder.glob("_native*.so")):
-        return
-    argv = [str(python), "-m", BUILD_MODULE, "--source", str(parts.source), "--json-c", str(parts.json_c)]
-    if parts.python_include is not None:
-        argv += ["--python-include", str(parts.python_include)]
-    with progress.step("building the bindings to libvfio-user"):
-        run_step(argv, BUILD_MODULE, variables, folder=repository)
-    stamp.mkdir(parents=True, exist_ok=True)
-    write_stamp(stamp, inputs)
+    include = () if parts.python_include is None else ("--python-include", str(parts.python_include))
+    ingredients = ("--source", str(parts.source), "--json-c", str(parts.json_c))
+    for name, folder, pattern, argv in (
+        ("bindings", BINDINGS, "_native*.so", (BUILD_MODULE, *ingredients, *include)),
+        ("engine", ENGINE, "_engine*.so", (ENGINE_MODULE, *include)),
+    ):
+        sources = sorted(path for path in (repository / folder).iterdir() if path.suffix in {".py", ".c", ".h"})
+        inputs: dict[str, object] = {
+            "sources": {path.name: file_sha256(path) for path in sources},
+            "ingredients": str(parts.root),
+            "python": sys.version,
+        }
+        stamp = repository / "build" / name
+        if is_complete(stamp, inputs) and any((repository / folder).glob(pattern)):
+            continue
+        what = {"bindings": "the bindings to libvfio-user", "engine": "the native engine"}[name]
+        with progress.step(f"building {what}"):
+            run_step([str(python), "-m", *argv], argv[0], variables, folder=repository)
+        stamp.mkdir(parents=True, exist_ok=True)
+        write_stamp(stamp, inputs)

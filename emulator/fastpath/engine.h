@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The native engine: the 82576's data path and its hot registers, as device_model/igb has them in Python.
+ *
+ * One thread runs an engine: vfio-user messages, rings, timers and the wire take turns in fp_turn(), so that a map or an
+ * unmap of guest memory can never meet a running queue. What is rare (link, PHY, EEPROM, PTP, pause, wake-up) stays in
+ * Python and is called through struct fp_upcalls.
+ */
+#ifndef HILNIC_FASTPATH_ENGINE_H
+#define HILNIC_FASTPATH_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory.h"
+#include "offload.h"
+#include "parse.h"
+#include "registers.h"
+#include "ring.h"
+#include "rss.h"
+#include "tell.h"
+#include "wire.h"
+
+#define FP_QUEUES 16
+#define FP_VECTORS 25
+#define FP_BAR_WORDS (0x20000 / 4)
+#define FP_NEVER INT64_MAX
+#define FP_PACKET_MOST (256u * 1024) /* more than any offload needs; a longer chain is a driver's nonsense */
+#define FP_PACKET_ROOM 128           /* behind it: tags, padding */
+#define FP_SLICE 64 /* frames sent before the loop gets its turn */
+
+/* Causes of ICR that the data path raises (device_model/igb/interrupts.py). */
+#define FP_TXDW (1u << 0)
+#define FP_RXDMT0 (1u << 4)
+#define FP_RXO (1u << 6)
+#define FP_RXDW (1u << 7)
+
+enum fp_mode { FP_MSIX, FP_MSI, FP_INTX };
+
+/* What becomes of an access, by register element. */
+enum fp_hook {
+    FP_PLAIN, /* storage and access rules, nothing else */
+    FP_COLD,  /* Python's affair */
+    FP_ICR, FP_ICS, FP_IMS, FP_IMC, FP_EICS, FP_EIMS, FP_EIMC, FP_EICR, FP_EITR,
+    FP_RX_BASE, FP_RDH, FP_RDT, FP_RXDCTL, FP_RCTL,
+    FP_TX_BASE, FP_TDH, FP_TDT, FP_TXDCTL, FP_TCTL,
+};
+
+struct fp_rule { uint32_t rw, w1c, w1s, rc, sc; };
+
+/* Answered by Python, with the handle that fp_new() was given. What they raise is kept there; `attention` is set then. */
+struct fp_upcalls {
+    void (*send)(void *handle, uint32_t vector);
+    void (*set_intx)(void *handle, int asserted);
+    void (*emit)(void *handle, const uint8_t *frame, size_t size);
+    void (*pause)(void *handle, const uint8_t *frame, size_t size);
+    void (*filled)(void *handle, size_t level);
+    int (*stamp_rx)(void *handle, const uint8_t *frame, size_t size);
+    void (*stamp_tx)(void *handle);
+    void (*wake)(void *handle, const uint8_t *frame, size_t size);
+};
+
+/* The deliberate faults that bite on the data path: device_model/igb/faults.py. */
+struct fp_faults {
+    uint32_t held_vectors, withheld_queues, unfinished_queues;
+    uint32_t drop_before_mask[FP_VECTORS], drop_after_mask[FP_VECTORS], duplicates[FP_VECTORS];
+    uint32_t zero_length_left[FP_QUEUES];
+    uint32_t forced_hash, forced_queue, forced_type, force_rx_errors, forced_checksum;
+    uint8_t has_forced_hash, has_forced_queue, has_forced_type, has_forced_checksum;
+    uint8_t no_auto_mask, transmit_nothing, ignore_eics, ignore_eitr, corrupt_loopback;
+};
+
+/* The link as device_model/igb/link.py sees it. */
+struct fp_link {
+    uint8_t up, phy_loopback, paused;
+    uint32_t speed_mbps;          /* with a link, or in loopback */
+    uint32_t loopback_speed_mbps; /* where only RCTL.lbm asks for loopback */
+};
+
+struct fp_timer {
+    int64_t when;
+    uint64_t order;
+};
+
+struct fp_slots {
+    uint32_t *slots;
+    size_t count, room;
+};
+
+struct fp_tx_queue {
+    struct fp_ring ring;
+    uint64_t contexts[2][2];
+    uint64_t first[2];
+    bool has_first, broken;
+    uint8_t *data;
+    size_t size;
+    struct fp_slots report; /* slots of the packet that is put together whose RS is set */
+    struct fp_slots done;   /* finished, to be written back */
+    struct fp_slots withheld, withheld_sizes; /* a fault keeps them: slots of packets one after another, and how many each */
+};
+
+struct fp_rx_queue {
+    struct fp_ring ring;
+    struct fp_slots unfinished;          /* slots whose length a fault left out */
+    uint64_t *unfinished_words;
+    size_t unfinished_room;
+    bool has_last;
+    uint32_t last_index;
+    uint64_t last_words[2];
+};
+
+/* A frame in the packet buffer, which waits for descriptors. */
+struct fp_waiting {
+    struct fp_waiting *next;
+    uint32_t size;
+    uint16_t queue, vlan_ethertype;
+    uint32_t rss_hash;
+    uint8_t rss_type, stamped;
+    uint8_t frame[];
+};
+
+struct fp_steering {
+    uint32_t queue, rss_type, rss_hash;
+};
+
+/* The registers of the receive filters, decoded once after a change. */
+struct fp_filters {
+    bool stale, flow_control, has_outer, rss_on, ipv6_ex_disabled;
+    uint32_t rctl, mrqc, max_long, default_queue;
+    uint16_t vlan_ethertype, outer_ethertype, pause_type;
+    uint8_t pause_address[6], station[6];
+    uint64_t exact[24];
+    size_t exact_count;
+    uint8_t key[40], reta[128];
+    struct fp_toeplitz toeplitz;
+    uint16_t ethertypes[8];
+    uint8_t ethertype_queues[8];
+    size_t ethertype_count;
+};
+
+struct fp_engine {
+    uint32_t regs[SLOTS];
+    uint16_t place[FP_BAR_WORDS]; /* slot + 1 by BAR 0 word; 0: nothing */
+    uint8_t hooks[SLOTS];
+    uint8_t element[SLOTS];
+    struct fp_rule rules[SLOTS];
+
+    void *handle;
+    struct fp_upcalls up;
+    int (*trigger)(void *context, uint32_t vector);
+    void *trigger_context;
+
+    bool decodes;   /* the function decodes BAR 0 */
+    bool answers;   /* BAR 0 accesses may be answered here: the card is present, no bit of it is stuck */
+    bool attention; /* Python wants its turn */
+    bool fake_clock;
+    int64_t now;
+
+    struct fp_memory memory;
+    struct fp_tell tell;
+    struct fp_faults faults;
+    struct fp_link link;
+    struct fp_wire wire;
+
+    /* interrupts */
+    uint32_t mode, messages, master, masked; /* of the PCI side: scheme, table size, bus mastering, vectors masked there */
+    int64_t quiet_until[FP_VECTORS];
+    struct fp_timer moderation[FP_VECTORS];
+    uint64_t timer_order;
+    bool owed, line;
+
+    /* receive */
+    struct fp_rx_queue rx[FP_QUEUES];
+    struct fp_filters filters;
+    struct fp_waiting *first_waiting, **last_waiting;
+    size_t waiting_bytes;
+
+    /* transmit */
+    struct fp_tx_queue tx[FP_QUEUES];
+    struct fp_offload offload;
+    bool offload_stale;
+    int64_t rate_mbps; /* -1: the link's, 0: unlimited */
+    uint8_t ready[FP_QUEUES];
+    uint32_t ready_first, ready_count, ready_mask, finished;
+    bool departing, departing_begun, departing_segmented, departing_stamp;
+    uint32_t departing_queue, departing_last, departing_frames;
+    struct fp_slots departing_report;
+    struct fp_departure departure;
+    int64_t departs_ns, free_ns;
+    struct fp_timer pump;
+    uint8_t *frame;   /* one frame that is built */
+    uint8_t *inner;   /* a received frame without its outer tag */
+    uint8_t *arrived; /* a received frame that may be changed */
+    uint8_t *looped;  /* the same for one of our own, which may arrive while another one does */
+};
+
+/* -- life ------------------------------------------------------------------------------------------------- */
+struct fp_engine *fp_new(void *handle, const struct fp_upcalls *up);
+void fp_free(struct fp_engine *e);
+void fp_reset(struct fp_engine *e);
+void fp_changed(struct fp_engine *e); /* registers were changed behind the engine's back */
+
+/* -- time ------------------------------------------------------------------------------------------------- */
+int64_t fp_now(struct fp_engine *e);
+void fp_set_clock(struct fp_engine *e, int64_t now);
+void fp_arm(struct fp_engine *e, struct fp_timer *timer, int64_t when);
+int64_t fp_next_timer(const struct fp_engine *e);
+void fp_run_due(struct fp_engine *e);
+
+/* -- registers -------------------------------------------------------------------------------------------- */
+/* BAR 0 as the guest accesses it. 0: answered; 1: Python must answer. */
+int fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value);
+int fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value);
+/* The behaviour behind one register element, for accesses that come by way of Python. */
+uint32_t fp_hook_read(struct fp_engine *e, uint32_t slot);
+void fp_hook_write(struct fp_engine *e, uint32_t slot, uint32_t old, uint32_t new);
+
+/* -- interrupts ------------------------------------------------------------------------------------------- */
+bool fp_multiple(const struct fp_engine *e);
+void fp_raise_receive(struct fp_engine *e, uint32_t queue);
+void fp_raise_transmit(struct fp_engine *e, uint32_t queue);
+void fp_raise_causes(struct fp_engine *e, uint32_t causes);
+void fp_reset_interrupts(struct fp_engine *e);
+void fp_mode_changed(struct fp_engine *e);
+void fp_deliver_pending(struct fp_engine *e, uint32_t vector);
+void fp_send_spurious(struct fp_engine *e, uint32_t vector);
+void fp_moderation_over(struct fp_engine *e, uint32_t vector);
+uint32_t fp_read_icr(struct fp_engine *e);
+uint32_t fp_icr_as_read(const struct fp_engine *e);
+uint32_t fp_read_eicr(struct fp_engine *e);
+uint32_t fp_read_eitr(struct fp_engine *e, uint32_t n);
+void fp_write_icr(struct fp_engine *e, uint32_t old, uint32_t new);
+void fp_write_ics(struct fp_engine *e, uint32_t new);
+void fp_write_ims(struct fp_engine *e, uint32_t old, uint32_t new);
+void fp_write_imc(struct fp_engine *e, uint32_t new);
+void fp_write_eics(struct fp_engine *e, uint32_t new);
+void fp_write_eims(struct fp_engine *e, uint32_t old, uint32_t new);
+void fp_write_eimc(struct fp_engine *e, uint32_t new);
+void fp_write_eitr(struct fp_engine *e, uint32_t n, uint32_t new);
+
+/* -- receive ---------------------------------------------------------------------------------------------- */
+void fp_arrive(struct fp_engine *e, const uint8_t *frame, size_t size, bool looped);
+/* The same for a frame that may be changed and has room for 60 bytes. */
+void fp_arrive_here(struct fp_engine *e, uint8_t *frame, size_t size, bool looped);
+void fp_reset_receive(struct fp_engine *e);
+void fp_rx_moved(struct fp_engine *e, uint32_t n);
+void fp_rx_doorbell(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new);
+void fp_rx_control(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new);
+void fp_rx_enable(struct fp_engine *e, uint32_t old, uint32_t new);
+void fp_finish_write_back(struct fp_engine *e, uint32_t queue);
+void fp_rewrite_old_slot(struct fp_engine *e, uint32_t queue);
+bool fp_loopback(const struct fp_engine *e);
+
+/* -- filters ---------------------------------------------------------------------------------------------- */
+void fp_decode_filters(struct fp_engine *e);
+/* Why the frame must be dropped: an enum fp_reason, or -1. */
+int fp_refusal(struct fp_engine *e, const uint8_t *frame, size_t size);
+bool fp_has_outer_tag(struct fp_engine *e, const uint8_t *frame, size_t size);
+bool fp_asks_for_pause(struct fp_engine *e, const uint8_t *frame, size_t size);
+struct fp_steering fp_steer(struct fp_engine *e, const struct fp_parsed *parsed);
+
+/* -- transmit --------------------------------------------------------------------------------------------- */
+void fp_kick(struct fp_engine *e);
+void fp_pump(struct fp_engine *e);
+void fp_reset_transmit(struct fp_engine *e);
+void fp_tx_moved(struct fp_engine *e, uint32_t n);
+void fp_tx_doorbell(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new);
+void fp_tx_control(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new);
+void fp_tx_enable(struct fp_engine *e, uint32_t old, uint32_t new);
+uint32_t fp_release_completions(struct fp_engine *e, uint32_t n, int64_t count);
+void fp_complete_now(struct fp_engine *e, uint32_t n, uint32_t index);
+
+/* -- statistics ------------------------------------------------------------------------------------------- */
+void fp_count(struct fp_engine *e, uint32_t slot);
+void fp_count_arrived(struct fp_engine *e, size_t size);
+void fp_count_received(struct fp_engine *e, const uint8_t *frame, size_t size);
+void fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size);
+
+/* -- the loop --------------------------------------------------------------------------------------------- */
+enum fp_ready { FP_OTHER = 1, FP_CLIENT = 2, FP_TIME = 4, FP_ATTENTION = 8 };
+
+struct fp_turn {
+    int client_fd, wire_fd, other_fd; /* -1: none */
+    int (*run)(void *context);        /* handle one vfio-user message: 1 done, 0 none there, -1 errno */
+    void *context;                    /* NULL: no client is connected; a readable client_fd is Python's affair */
+    int64_t deadline;                 /* when Python's next timer is due, or FP_NEVER */
+    int client_errno;                 /* set with FP_CLIENT: why run() failed, 0 if it was not called */
+};
+
+/* Serve guest, wire and timers until something is Python's affair; return which (enum fp_ready). */
+int fp_turn(struct fp_engine *e, struct fp_turn *turn);
+
+/* small things */
+static inline uint32_t fp_peek(const struct fp_engine *e, uint32_t slot) { return e->regs[slot]; }
+static inline bool fp_has(const struct fp_engine *e, uint32_t slot, uint32_t mask) { return (e->regs[slot] & mask) != 0; }
+void fp_slots_add(struct fp_slots *s, uint32_t slot);
+
+#endif

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The ports of the card when the engine is native: guest memory, interrupts and the wire, as both sides see them."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from device_model.ports import InterruptMode, MemoryFault
+from emulator.endpoint import Endpoint
+from emulator.guest_memory import GuestMemory
+from emulator.msix import GuestInterrupts
+from emulator.vfu.device import IrqKind
+from emulator.wires.dgram import DgramWire
+from emulator.wires.end import WireCounts
+from emulator.wires.null import NullWire
+from emulator.wires.tap import TapWire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from device_model.nic import Nic
+    from emulator.fastpath.engine import Engine
+    from emulator.pci import ConfigSpace
+    from emulator.vfu.device import ClientReset, DmaRegion
+    from emulator.wires.end import WireEnd
+
+MODES = {InterruptMode.MSIX: 0, InterruptMode.MSI: 1, InterruptMode.INTX: 2}
+"""In the order of ``enum fp_mode``."""
+
+
+class NativeMemory(GuestMemory):
+    """Implements the HostMemory port on the engine's own regions: memory.c."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Start with nothing mapped."""
+        self._engine = engine
+        self._memory = engine.ffi.addressof(engine.e.memory)
+        super().__init__()
+
+    @property
+    def enabled(self) -> bool:  # type: ignore[override]
+        """Whether the function is a bus master."""
+        return bool(self._memory.enabled)
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        self._memory.enabled = on
+
+    def map(self, region: DmaRegion) -> None:
+        """Use ``region`` from now on, in place of one that starts where it does."""
+        super().map(region)
+        made = self._engine.ffi.new("struct fp_region *")
+        made.iova, made.size, made.mapped, made.address = region.iova, region.size, region.mapped, region.address
+        made.readable, made.writable = region.readable, region.writable
+        if not self._engine.lib.fp_map(self._memory, made):
+            raise MemoryError
+
+    def unmap(self, iova: int, size: int) -> None:
+        """Forget the region of ``size`` bytes at ``iova``."""
+        super().unmap(iova, size)
+        self._engine.lib.fp_unmap(self._memory, iova, size)
+
+    def read(self, iova: int, size: int) -> bytes:
+        """Return ``size`` bytes at ``iova``."""
+        data = bytearray(size)
+        if size and not self._engine.lib.fp_read(self._memory, iova, self._engine.ffi.from_buffer(data), size):
+            raise MemoryFault(iova, size)
+        return bytes(data)
+
+    def write(self, iova: int, data: bytes) -> None:
+        """Store ``data`` at ``iova``; nothing is stored unless all of it is mapped."""
+        if data and not self._engine.lib.fp_write(self._memory, iova, data, len(data)):
+            raise MemoryFault(iova, len(data))
+
+    def store64(self, iova: int, value: int) -> None:
+        """Store 64 bits at once, after all earlier writes."""
+        if not self._engine.lib.fp_store64(self._memory, iova, value):
+            raise MemoryFault(iova, 8)
+
+    def store32(self, iova: int, value: int) -> None:
+        """Store 32 bits at once, after all earlier writes."""
+        if not self._engine.lib.fp_store32(self._memory, iova, value):
+            raise MemoryFault(iova, 4)
+
+
+class NativeInterruptPort(GuestInterrupts):
+    """Lets the engine signal by itself the MSI-X messages that nothing masks."""
+
+    def __init__(self, engine: Engine, config: ConfigSpace, trigger: Callable[[int], bool]) -> None:
+        self._e = engine.e
+        super().__init__(config, trigger)
+        self._show()
+
+    def client_masked(self, kind: IrqKind, vectors: range, masked: bool) -> None:  # noqa: FBT001 - a level or a mask is a Boolean by nature
+        """Take note that the client masked, unmasked, or newly connected ``vectors``."""
+        super().client_masked(kind, vectors, masked)
+        self._show()
+
+    def config_changed(self) -> None:
+        """Look at configuration space again."""
+        super().config_changed()
+        self._show()
+
+    def forget_client(self) -> None:
+        """Forget the masks of a client that has left."""
+        super().forget_client()
+        self._show()
+
+    def _show(self) -> None:
+        """Tell the engine scheme, table size, bus mastering and masks."""
+        e = self._e
+        e.mode = MODES[self.mode]
+        e.messages = self._config.function.msix.vectors
+        e.master = self._state.master
+        e.masked = sum(1 << vector for vector in self._masked[IrqKind.MSIX] if vector < 32)
+
+
+class NativeEndpoint(Endpoint):
+    """Lets the engine answer accesses of BAR 0 while the function decodes them."""
+
+    def __init__(
+        self, engine: Engine, config: ConfigSpace, nic: Nic, memory: GuestMemory, interrupts: GuestInterrupts
+    ) -> None:
+        self._e = engine.e
+        super().__init__(config, nic, memory, interrupts)
+
+    def write(self, region: int, offset: int, size: int, value: int) -> None:
+        """Store ``size`` bytes in configuration space or in a BAR."""
+        super().write(region, offset, size, value)
+        self._e.decodes = self._state.memory
+
+    def reset(self, kind: ClientReset) -> None:
+        """Start afresh."""
+        super().reset(kind)
+        self._e.decodes = self._state.memory
+
+
+class NativeWire:
+    """``wire``, whose frames the engine moves itself where it knows the kind of wire: datagrams, TAP, nobody."""
+
+    def __init__(self, engine: Engine, wire: WireEnd) -> None:
+        self._engine = engine
+        self._inner = wire
+        self._wire = native = engine.e.wire
+        lib = engine.lib
+        if isinstance(wire, NullWire):
+            native.kind = lib.FP_WIRE_NULL
+        elif isinstance(wire, TapWire):
+            native.kind = lib.FP_WIRE_TAP
+        elif isinstance(wire, DgramWire):
+            address = sockaddr(wire.remote)
+            engine.ffi.memmove(native.address, address, len(address))
+            native.address_size = len(address)
+            native.kind = lib.FP_WIRE_DGRAM
+        native.fd = -1 if (descriptor := wire.fileno()) is None else descriptor
+        self.native = native.kind != lib.FP_WIRE_PYTHON
+
+    @property
+    def counts(self) -> WireCounts:
+        """What became of frames so far."""
+        if not self.native:
+            return self._inner.counts
+        wire = self._wire
+        return WireCounts(wire.emitted, wire.arrived, wire.dropped, wire.malformed)
+
+    @property
+    def connected(self) -> bool:
+        """Whether somebody is at the other end."""
+        return bool(self._wire.connected) if self.native else self._inner.connected
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of the wire."""
+        return self._inner.fileno()
+
+    def emit(self, frame: bytes) -> None:
+        """Send one frame."""
+        if self.native:
+            self._engine.lib.fp_emit(self._engine.e, frame, len(frame))
+            self._engine.lib.fp_wire_flush(self._engine.e)
+        else:
+            self._inner.emit(frame)
+
+    def poll(self) -> Sequence[bytes]:
+        """Return the frames that have come, where the engine does not take them itself."""
+        return () if self.native else self._inner.poll()
+
+    def close(self) -> None:
+        """Close the wire."""
+        self._wire.kind = self._engine.lib.FP_WIRE_PYTHON
+        self._inner.close()
+
+
+def sockaddr(address: str | tuple[str, int]) -> bytes:
+    """Return a unix path, or an IPv4 or IPv6 HOST and PORT, as the bytes of a struct sockaddr."""
+    if isinstance(address, str):
+        return socket.AF_UNIX.to_bytes(2, "little") + address.encode() + b"\0"
+    host, port = address[:2]
+    if ":" in host:
+        return socket.AF_INET6.to_bytes(2, "little") + port.to_bytes(2, "big") + bytes(4) + (
+            socket.inet_pton(socket.AF_INET6, host) + bytes(4)
+        )
+    return socket.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + socket.inet_aton(host) + bytes(8)
