@@ -43,6 +43,14 @@ class NativeInterrupts:
     def __init__(self, engine: Engine) -> None:
         self._e, self._lib = engine.e, engine.lib
 
+    def raise_receive(self, queue: int) -> None:
+        """A descriptor of receive queue ``queue`` was written back."""
+        self._lib.fp_raise_receive(self._e, queue)
+
+    def raise_transmit(self, queue: int) -> None:
+        """A descriptor of transmit queue ``queue`` was written back."""
+        self._lib.fp_raise_transmit(self._e, queue)
+
     def raise_causes(self, causes: int) -> None:
         """Set bits of ICR."""
         self._lib.fp_raise_causes(self._e, causes)

@@ -58,6 +58,7 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
     };
 
     turn->client_errno = 0;
+    e->attention = false;
     for (;;) {
         struct timespec time;
         int many, reasons = 0;
@@ -83,7 +84,6 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
             reasons |= FP_TIME;
         }
         if (e->attention) {
-            e->attention = false;
             reasons |= FP_ATTENTION;
         }
         if (reasons != 0) {

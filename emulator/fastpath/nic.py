@@ -68,6 +68,7 @@ class NativeIgb(Igb):
         e.link.speed_mbps = link.speed_mbps
         e.link.loopback_speed_mbps = link.loopback_speed_mbps
         e.answers = self.present and not self.faults.stuck
+        e.attention = True  # timers of Python may be due earlier than the loop knows
         self.engine.lib.fp_changed(e)
         self.native_tell.drain()
 

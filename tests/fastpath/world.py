@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Any
 
 from device_model.igb.config import Config
@@ -13,77 +14,59 @@ from emulator.fastpath.ports import MODES
 from tests.model.igb.world import BASE, Cable, Clock, Memory, Messages, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.model.igb.world import Call
+    from device_model.events import Event
 
 FOR_EVER = (1 << 63) - 1
 
 
-class EngineClock:
-    """The world's clock, which keeps the engine's hand and runs its timers."""
+class EngineClock(Clock):
+    """The clock turned by hand, which the engine's clock follows and whose timers it runs beside the others."""
 
-    def __init__(self, clock: Clock, engine: Engine) -> None:
-        self._clock = clock
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._alarm: Call | None = None
-        self._due = FOR_EVER
-        self.before()
+        self.nic: NativeIgb | None = None
+        super().__init__()
 
-    def now_ns(self) -> int:
-        return self._clock.now_ns()
+    @property
+    def time_ns(self) -> int:  # type: ignore[override]
+        return self._time_ns
 
-    def call_at(self, when_ns: int, action: Callable[[], None]) -> Call:
-        return self._clock.call_at(when_ns, lambda: self.around(action))
+    @time_ns.setter
+    def time_ns(self, now: int) -> None:
+        self._time_ns = now
+        self._engine.lib.fp_set_clock(self._engine.e, now)
 
-    def around(self, action: Callable[[], Any]) -> Any:
-        """Do ``action`` with the engine's clock right, and see to the timers that it armed."""
-        self.before()
-        answer = action()
-        self.after()
-        return answer
-
-    def before(self) -> None:
-        self._engine.lib.fp_set_clock(self._engine.e, self._clock.now_ns())
-
-    def after(self) -> None:
-        due = self._engine.lib.fp_next_timer(self._engine.e)
-        if due == self._due:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._due = due
-        self._alarm = None
-        if due != FOR_EVER:
-            self._alarm = self._clock.call_at(due, self._run)
-
-    def _run(self) -> None:
-        self._alarm, self._due = None, FOR_EVER
-        self.around(lambda: self._engine.lib.fp_run_due(self._engine.e))
+    def advance(self, ns: int, most: int = 1_000_000) -> None:
+        end = self.time_ns + ns
+        while most:
+            engine = self._engine.lib.fp_next_timer(self._engine.e)
+            python = self._calls[0][0] if self._calls else FOR_EVER
+            if min(engine, python) > end:
+                break
+            self.time_ns = max(self.time_ns, min(engine, python))
+            if engine <= python:
+                self._engine.lib.fp_run_due(self._engine.e)
+            else:
+                action = heapq.heappop(self._calls)[2].action
+                if action is not None:
+                    action()
+            most -= 1
+            if self.nic is not None:
+                self.nic.settle()
+        assert most, "the card must come to rest, and keeps calling itself"
+        self.time_ns = end
 
 
 class TestedNic(NativeIgb):
-    """A native card whose every entrance keeps the clocks together."""
+    """A native card that raises what Python raised while the engine ran."""
 
     __test__ = False
-    hands: EngineClock
+    failures: list[BaseException]
 
-
-def _entrance(name: str) -> None:
-    def enter(self: TestedNic, *arguments: Any, **named: Any) -> Any:
-        inner = getattr(NativeIgb, name)
-        answer = self.hands.around(lambda: inner(self, *arguments, **named))
-        self.settle()
-        failures = self.failures  # type: ignore[attr-defined]
-        if failures:
-            raise failures.pop()
-        return answer
-
-    setattr(TestedNic, name, enter)
-
-
-for _name in ("region_read", "region_write", "receive", "reset", "connect", "set_rate", "interrupts_changed"):
-    _entrance(_name)
+    def settle(self) -> None:
+        super().settle()
+        if self.failures:
+            raise self.failures.pop()
 
 
 class NativeWorld(World):
@@ -92,40 +75,44 @@ class NativeWorld(World):
     def __init__(
         self, mode: InterruptMode = InterruptMode.MSIX, config: Config | None = None, memory: Memory | None = None
     ) -> None:
+        engine = self.engine = Engine()
         self.memory = memory or Memory()
-        self.clock = Clock()
+        self.clock = EngineClock(engine)
         self.cable = Cable()
         self.messages = Messages(mode)
-        engine = self.engine = Engine()
-        ffi, lib = engine.ffi, engine.lib
-        self._region = ffi.new("struct fp_region *")
-        self._keep_alive = ffi.from_buffer(self.memory.bytes)
-        self._region.iova, self._region.size = BASE, len(self.memory.bytes)
-        self._region.mapped = len(self.memory.bytes)
-        self._region.address = int(ffi.cast("uintptr_t", self._keep_alive))
-        self._region.readable = self._region.writable = True
-        memory_of_engine = ffi.addressof(engine.e.memory)
-        lib.fp_map(memory_of_engine, self._region)
-        engine.e.memory.enabled = True
+        self._map_memory()
         engine.e.mode = MODES[mode]
-        hands = EngineClock(self.clock, engine)
-        TestedNic.hands = hands
-        failures: list[BaseException] = []
-        TestedNic.failures = failures  # type: ignore[attr-defined]
-        self.nic = TestedNic(
+        TestedNic.failures = []
+        self.nic: TestedNic = TestedNic(
             engine,
             memory=self.memory,
             wire=self.cable,
             interrupts=self.messages,
-            clock=hands,
+            clock=self.clock,
             config=config or Config(),
-            keep=failures.append,
+            keep=TestedNic.failures.append,
         )
-        self.nic.hands = hands
-        hands.after()
-        apply = self.nic.faults.apply
-        self.events = []
-        self.nic.observe(self.events.append)
+        self.clock.nic = self.nic
+        self._events: list[Event] = []
+        self.nic.observe(lambda event: self._events.append(event))
         self.clock.advance(1_000_000_000)
         self.nic.settle()
-        del apply
+
+    def _map_memory(self) -> None:
+        engine, ffi = self.engine, self.engine.ffi
+        self._keep_alive: Any = ffi.from_buffer(self.memory.bytes)
+        region = ffi.new("struct fp_region *")
+        region.iova, region.size, region.mapped = BASE, len(self.memory.bytes), len(self.memory.bytes)
+        region.address = int(ffi.cast("uintptr_t", self._keep_alive))
+        region.readable = region.writable = True
+        engine.lib.fp_map(ffi.addressof(engine.e.memory), region)
+        engine.e.memory.enabled = True
+
+    @property
+    def events(self) -> list[Event]:  # type: ignore[override]
+        self.nic.native_tell.drain()
+        return self._events
+
+    @events.setter
+    def events(self, events: list[Event]) -> None:
+        self._events = events
