@@ -56,9 +56,9 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
     add("--nic", default=names[0], metavar="NAME", help=f"which card to be: {', '.join(names)} (default: %(default)s)")
     add(
         "--engine",
-        default="native",
+        default="",
         metavar="NAME",
-        help="what runs the rings: native (C, fast) or python (readable, can be patched) (default: %(default)s)",
+        help="what runs the rings: native (C, fast) or python (readable, open to patches) (default: native)",
     )
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")

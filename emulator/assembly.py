@@ -46,11 +46,16 @@ class Options:
     nvm: Path | None = None
     patches: tuple[str, ...] = ()
     log_level: int = 30
-    engine: str = "python"
+    engine: str = ""
+    """Which engine runs the card; empty: the family's usual one."""
+
 
 
 def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
+    make = family.engines.get(options.engine or next(iter(family.engines)))
+    if make is None:
+        raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
     strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm))
     patches = [load_patch(text) for text in options.patches]
     function = expose(family.function(strapping.mac), options.irq, options.msix_vectors)
@@ -70,9 +75,6 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
             wire.close()
             raise
     undo.callback(wire.close)
-    make = family.engines.get(options.engine)
-    if make is None:
-        raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
     card = make(Surroundings(space, context, wire, MonotonicClock()), strapping, undo)
     for patch in patches:
         patch(card)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from device_model.pci import PciFunction
+    from emulator.card import HostedNic
     from emulator.clock import MonotonicClock
     from emulator.pci import ConfigSpace
     from emulator.vfu.context import Context
@@ -37,6 +38,16 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of a NIC that Python runs."""
+
+    memory: GuestMemory
+    wire: WireEnd
+    interrupts: GuestInterrupts
+    clock: MonotonicClock
+
+
+@dataclass(frozen=True, slots=True)
 class Strapping:
     """What distinguishes two cards of a kind; ``rate_mbps`` None follows the link, 0 is unlimited."""
 
@@ -47,34 +58,44 @@ class Strapping:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one kind of NIC looks on PCI, given its MAC address, and how each engine makes it."""
+    """How one kind of NIC looks on PCI, given its MAC address, and how each engine makes it, the usual one first."""
 
     function: Callable[[bytes], PciFunction]
     engines: dict[str, Callable[[Surroundings, Strapping, ExitStack], Card]]
+
+
+def python_card(around: Surroundings, make: Callable[[Ports], HostedNic]) -> Card:
+    """Return a card that Python runs, whose NIC ``make`` returns."""
+    ports = Ports(
+        GuestMemory(), around.wire, GuestInterrupts(around.space, around.context.trigger), around.clock
+    )
+    nic = make(ports)
+    card = Card(
+        nic,
+        around.wire,
+        around.clock,
+        ports.memory,
+        ports.interrupts,
+        around.context,
+        Endpoint(around.space, nic, ports.memory, ports.interrupts),
+        serve=lambda controls, stop: Server(card, controls, stop).serve(),
+        recorder=lambda: Recorder(nic),
+    )
+    return card
 
 
 def python_82576(around: Surroundings, strapping: Strapping, _undo: ExitStack) -> Card:
     """Return an 82576 port that Python runs: readable, and open to patches at every step."""
     from device_model.igb.nic import Igb  # noqa: PLC0415 - only who wants this card pays for it
 
-    memory = GuestMemory()
-    interrupts = GuestInterrupts(around.space, around.context.trigger)
-    nic = Igb(
-        memory=memory, wire=around.wire, interrupts=interrupts, clock=around.clock, config=config_of(strapping)
-    )
-    endpoint = Endpoint(around.space, nic, memory, interrupts)
-    card = Card(
-        nic,
-        around.wire,
-        around.clock,
-        memory,
-        interrupts,
-        around.context,
-        endpoint,
-        serve=lambda controls, stop: Server(card, controls, stop).serve(),
-        recorder=lambda: Recorder(nic),
-    )
-    return card
+    config = config_of(strapping)
+
+    def make(ports: Ports) -> HostedNic:
+        return Igb(
+            memory=ports.memory, wire=ports.wire, interrupts=ports.interrupts, clock=ports.clock, config=config
+        )
+
+    return python_card(around, make)
 
 
 def native_82576(around: Surroundings, strapping: Strapping, undo: ExitStack) -> Card:

@@ -96,7 +96,7 @@ class Receive:
         self._flow_control = flow_control
         self.filters = Filters(regs)
         self.rings = [Ring(memory, clock, tell, "rx", n) for n in range(RDT.count)]
-        self._fifo: deque[tuple[int, bytes, Parsed, Steering, bool]] = deque()
+        self._fifo: deque[tuple[bytes, Steering, bool]] = deque()
         self._fifo_bytes = 0
         self._unfinished: dict[int, list[tuple[int, int]]] = {}
         self._last: dict[int, tuple[int, int, int]] = {}
@@ -189,7 +189,7 @@ class Receive:
             self._statistics.dropped_no_descriptor(steering.queue)
             self._drop("no-descriptor", frame, steering.queue)
         else:
-            self._buffer(frame, parsed, steering, stamped)
+            self._buffer(frame, steering, stamped)
 
     def _refuse(self, reason: str, frame: bytes) -> None:
         if reason == "oversize":
@@ -207,7 +207,7 @@ class Receive:
             forced.get("hash", steering.rss_hash),
         )
 
-    def _buffer(self, frame: bytes, parsed: Parsed, steering: Steering, stamped: bool) -> None:  # noqa: FBT001
+    def _buffer(self, frame: bytes, steering: Steering, stamped: bool) -> None:  # noqa: FBT001
         """Keep a frame in the packet buffer until the driver posts descriptors; count what does not fit."""
         self._statistics.waited()
         if self._fifo_bytes + len(frame) > RXPBS.size.of(self._regs.peek(RXPBS)) * 1024:
@@ -216,20 +216,23 @@ class Receive:
             self._interrupts.raise_causes(RXO)
             return
         self._statistics.received(frame)
-        self._fifo.append((steering.queue, frame, parsed, steering, stamped))
+        self._fifo.append((frame, steering, stamped))
         self._fifo_bytes += len(frame)
         self._flow_control.filled(self._fifo_bytes)
 
     def _drain(self) -> None:
         """Deliver from the packet buffer, in order, as far as there are descriptors."""
         while self._fifo:
-            queue, frame, parsed, steering, stamped = self._fifo[0]
-            if not self._room(self.rings[queue], len(frame)):
+            frame, steering, stamped = self._fifo[0]
+            ring = self.rings[steering.queue]
+            if not self._room(ring, len(frame)):
                 return
             self._fifo.popleft()
             self._fifo_bytes -= len(frame)
             self._flow_control.filled(self._fifo_bytes)
-            self._store(self.rings[queue], frame, parsed, steering, stamped)
+            inner = vlan.without(frame, self.filters.outer_tag(frame))
+            parsed = parse(inner, vlan_ethertype=self.filters.vlan_ethertype)
+            self._store(ring, frame, parsed, steering, stamped)
 
     def _drop(self, reason: str, frame: bytes, queue: int) -> None:
         if self._tell.on:

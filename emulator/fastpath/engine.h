@@ -114,7 +114,7 @@ struct fp_rx_queue {
 struct fp_waiting {
     struct fp_waiting *next;
     uint32_t size;
-    uint16_t queue, vlan_ethertype;
+    uint16_t queue;
     uint32_t rss_hash;
     uint8_t rss_type, stamped;
     uint8_t frame[];

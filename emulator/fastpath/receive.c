@@ -164,7 +164,7 @@ write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t 
 
     if (!fp_write(&e->memory, buffer, chunk, size)) {
         fp_nonsense(e, "a buffer of rx[%u] cannot be written, the frame is marked bad: "
-                    "DMA of %zu bytes at %#llx must lie in mapped guest memory, and does not",
+                    "DMA of %zu bytes at 0x%llx must lie in mapped guest memory, and does not",
                     r->queue, size, (unsigned long long)buffer);
         word1 |= RXWRITEBACK_RXE_MASK;
     }
@@ -175,7 +175,7 @@ write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t 
     if (!fp_store64(&e->memory, iova, word0) || !(failed = iova + 8, fp_store64(&e->memory, iova + 8, word1))) {
         fp_ring_halt(e, r);
         fp_nonsense(e, "rx[%u] cannot be written back, the queue halts: "
-                    "DMA of 8 bytes at %#llx must lie in mapped guest memory, and does not",
+                    "DMA of 8 bytes at 0x%llx must lie in mapped guest memory, and does not",
                     r->queue, (unsigned long long)failed);
         return false;
     }
@@ -307,7 +307,6 @@ keep(struct fp_engine *e, const uint8_t *frame, size_t size, const struct fp_ste
     w->next = NULL;
     w->size = (uint32_t)size;
     w->queue = (uint16_t)steering->queue;
-    w->vlan_ethertype = e->filters.vlan_ethertype;
     w->rss_type = (uint8_t)steering->rss_type;
     w->rss_hash = steering->rss_hash;
     w->stamped = stamped;
@@ -336,7 +335,7 @@ drain(struct fp_engine *e)
         e->waiting_bytes -= w->size;
         filled(e);
         fp_parse(fp_has_outer_tag(e, w->frame, size) ? without_outer(e, w->frame, &size) : w->frame, size,
-                 w->vlan_ethertype, &parsed);
+                 e->filters.vlan_ethertype, &parsed);
         store(e, w->queue, w->frame, w->size, &parsed, &steering, w->stamped);
         free(w);
     }
@@ -464,7 +463,7 @@ store_second(struct fp_engine *e, struct fp_ring *r, uint32_t index, uint64_t wo
     uint64_t iova = fp_ring_address(r, index) + 8;
 
     if (!fp_store64(&e->memory, iova, word1)) {
-        fp_nonsense(e, "rx[%u] cannot be written back: DMA of 8 bytes at %#llx must lie in mapped guest memory, and does not",
+        fp_nonsense(e, "rx[%u] cannot be written back: DMA of 8 bytes at 0x%llx must lie in mapped guest memory, and does not",
                     r->queue, (unsigned long long)iova);
     }
 }

@@ -65,7 +65,7 @@ fetch(struct fp_engine *e, struct fp_ring *r)
     if (!fp_read(&e->memory, iova, r->cache, (size_t)many * FP_SLOT)) {
         fp_ring_halt(e, r);
         fp_nonsense(e, "%s[%u] descriptors cannot be fetched, the queue halts: "
-                    "DMA of %u bytes at %#llx must lie in mapped guest memory, and does not",
+                    "DMA of %u bytes at 0x%llx must lie in mapped guest memory, and does not",
                     fp_ring_kind(r), r->queue, many * FP_SLOT, (unsigned long long)iova);
         return;
     }

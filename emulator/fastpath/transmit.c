@@ -186,7 +186,7 @@ write_back(struct fp_engine *e, uint32_t n)
     if (!good) {
         fp_ring_halt(e, r);
         fp_nonsense(e, "tx[%u] cannot be written back, the queue halts: "
-                    "DMA of 4 bytes at %#llx must lie in mapped guest memory, and does not",
+                    "DMA of 4 bytes at 0x%llx must lie in mapped guest memory, and does not",
                     n, (unsigned long long)iova);
     }
     e->finished |= 1u << n;
@@ -246,7 +246,7 @@ gather(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint64_t iova, ui
     if (!fp_read(&e->memory, iova, q->data + q->size, size)) {
         q->broken = true;
         fp_nonsense(e, "a buffer of tx[%u] cannot be read, the packet is dropped: "
-                    "DMA of %zu bytes at %#llx must lie in mapped guest memory, and does not",
+                    "DMA of %zu bytes at 0x%llx must lie in mapped guest memory, and does not",
                     n, size, (unsigned long long)iova);
         return;
     }

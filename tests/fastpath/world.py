@@ -116,3 +116,7 @@ class NativeWorld(World):
     @events.setter
     def events(self, events: list[Event]) -> None:
         self._events = events
+
+    def show_mode(self) -> None:
+        """Let the engine know which interrupt scheme the messages use now."""
+        self.engine.e.mode = MODES[self.messages.mode]

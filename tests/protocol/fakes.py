@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from device_model.igb.spec import pci as igb_pci
 from device_model.ports import MemoryFault
-from emulator.families import Family, Strapping, Surroundings
+from emulator.families import Family, Ports, Strapping, Surroundings, python_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
 
     from device_model.events import Observer
     from device_model.nic import LinkPartner, Reset
+    from emulator.card import Card
 
 COMMAND, SOURCE, TARGET, LENGTH, RESULT = 0x100, 0x108, 0x110, 0x118, 0x120
 COPY, STORE32, STORE64, SEND, INTX_ON, INTX_OFF, FAIL, COUNT_RESETS, COUNT_CHANGES, VANISH = range(1, 11)
@@ -35,7 +37,7 @@ class NoFaults:
 class RememberingNic:
     """Implements emulator.card.HostedNic."""
 
-    def __init__(self, around: Surroundings, strapping: Strapping) -> None:
+    def __init__(self, around: Ports, strapping: Strapping) -> None:
         self.around = around
         self.strapping = strapping
         self.faults = NoFaults()
@@ -121,4 +123,10 @@ class RememberingNic:
         return {}
 
 
-FAKE_FAMILY = Family(igb_pci.function, RememberingNic)
+
+
+def remembering_card(around: Surroundings, strapping: Strapping, _undo: ExitStack) -> Card:
+    return python_card(around, lambda ports: RememberingNic(ports, strapping))
+
+
+FAKE_FAMILY = Family(igb_pci.function, {"python": remembering_card})
