@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from device_model.declare import DeclarationError, Register
 
@@ -64,7 +64,9 @@ class RegisterFile:
         self._blocks: dict[type[Register], _Block] = {}
         start = 0
         for reg in registers:
-            values = [0] * reg.count if words is None else words[start : start + reg.count]
+            values: MutableSequence[int] = [0] * reg.count
+            if words is not None:
+                values = cast("MutableSequence[int]", words[start : start + reg.count])
             self._blocks[reg] = _Block(reg, values)
             start += reg.count
         self._by_offset = _layout(tuple(registers))

@@ -50,7 +50,6 @@ class Options:
     """Which engine runs the card; empty: the family's usual one."""
 
 
-
 def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
     make = family.engines.get(options.engine or next(iter(family.engines)))

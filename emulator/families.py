@@ -66,9 +66,7 @@ class Family:
 
 def python_card(around: Surroundings, make: Callable[[Ports], HostedNic]) -> Card:
     """Return a card that Python runs, whose NIC ``make`` returns."""
-    ports = Ports(
-        GuestMemory(), around.wire, GuestInterrupts(around.space, around.context.trigger), around.clock
-    )
+    ports = Ports(GuestMemory(), around.wire, GuestInterrupts(around.space, around.context.trigger), around.clock)
     nic = make(ports)
     card = Card(
         nic,
@@ -91,9 +89,7 @@ def python_82576(around: Surroundings, strapping: Strapping, _undo: ExitStack) -
     config = config_of(strapping)
 
     def make(ports: Ports) -> HostedNic:
-        return Igb(
-            memory=ports.memory, wire=ports.wire, interrupts=ports.interrupts, clock=ports.clock, config=config
-        )
+        return Igb(memory=ports.memory, wire=ports.wire, interrupts=ports.interrupts, clock=ports.clock, config=config)
 
     return python_card(around, make)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from harness import claims_command, compare, docs, matrix_command, mutants, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
+from harness.emulator import ENGINES
 from harness.errors import UsageError, WorldError
 from harness.opening import materials
 from harness.report import terminal
@@ -131,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument(
         "--card", default="", choices=("hilnic", "qemu-igb"), help="default: hilnic; the other, to compare"
     )
+    runs.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
     _lab_options(runs)
     runs.set_defaults(command=_run)
 
@@ -251,6 +253,7 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         card_patch=arguments.card_patch,
         interrupts=arguments.irq,
         card=arguments.card,
+        engine=arguments.engine,
         every_claim=arguments.all,
         ktap=arguments.ktap.absolute() if arguments.ktap else None,
     )

@@ -20,6 +20,7 @@ READY_S = 30.0
 REPOSITORY = Path(__file__).resolve().parents[1]
 INTERRUPTS = ("msix", "msi", "intx")
 KINDS = ("hilnic", "qemu-igb")
+ENGINES = ("native", "python")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class CardOptions:
     ``interrupts`` is the best scheme that the card shows; ``patches`` are FILE.py:FUNCTION; ``arguments`` are more
     words for the emulator's command line. ``wire`` is a wire in its grammar, empty for the one to the link partner;
     without ``capture`` no frame is written to wire.pcapng. Without ``posted`` a CPU of the guest that writes a register
-    waits for the card's answer.
+    waits for the card's answer. ``engine`` runs the card; empty: the usual one, or the one that patches need.
     """
 
     kind: str = "hilnic"
@@ -42,11 +43,14 @@ class CardOptions:
     wire: str = ""
     capture: bool = True
     posted: bool = True
+    engine: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no card can be."""
         if self.kind not in KINDS:
             raise UsageError(f"a card must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.engine not in ("", *ENGINES):
+            raise UsageError(f"an engine must be one of {', '.join(ENGINES)}, not {self.engine!r}")
         if self.interrupts not in INTERRUPTS:
             raise UsageError(f"interrupts must be one of {', '.join(INTERRUPTS)}, not {self.interrupts!r}")
 
@@ -72,6 +76,9 @@ def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) ->
         arguments += ["--capture", str(capture)]
     if options.msix_vectors is not None:
         arguments += ["--msix-vectors", str(options.msix_vectors)]
+    engine = options.engine or ("python" if options.patches else "")
+    if engine:
+        arguments += ["--engine", engine]
     for patch in options.patches:
         arguments += ["--patch", patch]
     return (*arguments, *options.arguments)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness import frames
 from harness.card import Card
-from harness.emulator import CardOptions, CardProcess, CardSockets
+from harness.emulator import ENGINES, CardOptions, CardProcess, CardSockets
 from harness.errors import GuestFault, LabBroken, NotComparable
 from harness.machine import datagram_netdev, qemu_igb, vfio_user_card
 from harness.peer import Peer
@@ -202,6 +202,7 @@ class Lab:
         Without ``options`` whichever card is plugged will do (none: the default); with them, a card of other options is
         replaced, see ``unplug``.
         """
+        options = self._with_engine(options)
         if self._guest is not None and not self._healthy():
             self.shut()
         if self._plugged is not None and (self._bound is None or options not in (None, self._bound.options)):
@@ -210,6 +211,12 @@ class Lab:
             self._bind(options or self.default)
         assert self._bound is not None
         return self._bound
+
+    def _with_engine(self, options: CardOptions | None) -> CardOptions | None:
+        """Let a card that does not say by which engine it is run have that of the default."""
+        if options is None or options.engine or options.kind == QEMU_IGB:
+            return options
+        return replace(options, engine=self.default.engine)
 
     def replug(self, options: CardOptions | None = None) -> Bound:
         """Replace the card by a new one, of ``options`` or the default; see ``unplug``."""
@@ -243,6 +250,7 @@ class Lab:
             )
         ):
             raise NotComparable(f"the card must be as {QEMU_IGB} is, not {options}")
+        options = self._with_engine(options)
         self._cards += 1
         sockets = CardSockets(
             *(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer"))
@@ -302,6 +310,7 @@ class Lab:
     def facts(self) -> dict[str, str]:
         """Return what a report says of the surroundings."""
         return {
+            "engine": self.default.engine or ("python" if self.default.patches else ENGINES[0]),
             "accelerator": f"{self.accelerator.name}: {self.accelerator.why}",
             "kernel": self.materials.image.kernel_release,
             "qemu": f"{self.materials.qemu.version} ({self.materials.qemu.origin})",

@@ -34,6 +34,7 @@ class RunRequest:
     card_patch: str = ""
     interrupts: str = ""
     card: str = ""
+    engine: str = ""
     checks: Path = CHECKS
     every_claim: bool = False
     ktap: Path | None = None
@@ -59,6 +60,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"--kernel={request.kernel}"] if request.kernel else []
     arguments += [f"--irq={request.interrupts}"] if request.interrupts else []
     arguments += [f"--card={request.card}"] if request.card else []
+    arguments += [f"--engine={request.engine}"] if request.engine else []
     arguments += [f"--card-patch={request.card_patch}"] if request.card_patch else []
     arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:

@@ -47,9 +47,10 @@ class _Client:
 
 
 class ControlServer:
-    """Serves ``card`` at unix socket ``path``, its events kept by ``recorder``. ``ready`` does a bounded piece of work and never blocks.
+    """Serves ``card`` at unix socket ``path``; ``recorder`` keeps its events.
 
-    Raises UsageError for a path that cannot be a socket's, EnvironmentLacks when the system refuses.
+    ``ready`` does a bounded piece of work and never blocks. Raises UsageError for a path that cannot be a socket's,
+    EnvironmentLacks when the system refuses.
     """
 
     def __init__(self, path: str, card: ControlledCard, recorder: EventLog | None = None) -> None:

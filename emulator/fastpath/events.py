@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Events as the native engine keeps them: records of numbers (tell.h), turned into ``device_model.events`` when asked."""
+"""Events as the native engine keeps them, records of numbers (tell.h), and as ``device_model.events``."""
 
 from __future__ import annotations
 

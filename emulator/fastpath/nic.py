@@ -48,9 +48,9 @@ class NativeIgb(Igb):
         blocks = Blocks(
             tell=lambda: self.native_tell,
             registers=engine.registers,
-            interrupts=lambda *_: NativeInterrupts(engine),  # type: ignore[arg-type,return-value]
-            receive=lambda *_: NativeReceive(engine),  # type: ignore[arg-type,return-value]
-            transmit=lambda *arguments: NativeTransmit(engine, arguments[-1]),  # type: ignore[arg-type,return-value]
+            interrupts=lambda *_: NativeInterrupts(engine),  # type: ignore[arg-type]
+            receive=lambda *_: NativeReceive(engine),  # type: ignore[arg-type]
+            transmit=lambda *arguments: NativeTransmit(engine, arguments[-1]),  # type: ignore[arg-type]
         )
         engine.world = self
         super().__init__(memory=memory, wire=wire, interrupts=interrupts, clock=clock, config=config, blocks=blocks)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emulator.fastpath.engine import Engine
     from emulator.pci import ConfigSpace
     from emulator.vfu.device import ClientReset, DmaRegion
+    from emulator.wires.address import Sockaddr
     from emulator.wires.end import WireEnd
 
 MODES = {InterruptMode.MSIX: 0, InterruptMode.MSI: 1, InterruptMode.INTX: 2}
@@ -39,7 +40,7 @@ class NativeMemory(GuestMemory):
         super().__init__()
 
     @property
-    def enabled(self) -> bool:  # type: ignore[override]
+    def enabled(self) -> bool:
         """Whether the function is a bus master."""
         return bool(self._memory.enabled)
 
@@ -191,13 +192,16 @@ class NativeWire:
         self._inner.close()
 
 
-def sockaddr(address: str | tuple[str, int]) -> bytes:
+def sockaddr(address: Sockaddr) -> bytes:
     """Return a unix path, or an IPv4 or IPv6 HOST and PORT, as the bytes of a struct sockaddr."""
     if isinstance(address, str):
         return socket.AF_UNIX.to_bytes(2, "little") + address.encode() + b"\0"
-    host, port = address[:2]
+    host, port = str(address[0]), int(address[1])
     if ":" in host:
-        return socket.AF_INET6.to_bytes(2, "little") + port.to_bytes(2, "big") + bytes(4) + (
-            socket.inet_pton(socket.AF_INET6, host) + bytes(4)
+        return (
+            socket.AF_INET6.to_bytes(2, "little")
+            + port.to_bytes(2, "big")
+            + bytes(4)
+            + (socket.inet_pton(socket.AF_INET6, host) + bytes(4))
         )
     return socket.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + socket.inet_aton(host) + bytes(8)

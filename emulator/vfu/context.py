@@ -131,7 +131,9 @@ class Context:
 
     def runner(self, ffi: Any) -> tuple[Any, Any]:  # noqa: ANN401 - cffi's objects have no types
         """Return, as pointers of ``ffi``, what handles one message and its argument; no argument without a client."""
-        run = ffi.cast("int (*)(void *)", int(self._ffi.cast("uintptr_t", self._ffi.addressof(self._lib, "vfu_run_ctx"))))
+        run = ffi.cast(
+            "int (*)(void *)", int(self._ffi.cast("uintptr_t", self._ffi.addressof(self._lib, "vfu_run_ctx")))
+        )
         return run, self._pointer(ffi) if self.connected else ffi.NULL
 
     def answer_bar0(self, ffi: Any, read: Any, write: Any, engine: Any) -> None:  # noqa: ANN401 - cffi's objects have no types

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.emulator import CardOptions
+from harness.emulator import ENGINES, CardOptions
 from harness.errors import NotComparable
 from harness.opening import open_lab, own_folder
 from harness.settling import settle
@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what only the lab of the checks knows."""
     parser.addoption("--irq", default="msix", choices=("msix", "msi", "intx"), help="interrupt scheme of the card")
     parser.addoption("--card", default="hilnic", choices=("hilnic", "qemu-igb"), help="which card is plugged")
+    parser.addoption("--engine", default="", choices=("", *ENGINES), help="what runs our card; default: native")
 
 
 @pytest.hookimpl(trylast=True)
@@ -64,7 +65,10 @@ def session_lab(
     """Open one lab for the whole run."""
     patches = (run_options.card_patch,) if run_options.card_patch else ()
     default = CardOptions(
-        kind=request.config.getoption("--card"), interrupts=request.config.getoption("--irq"), patches=patches
+        kind=request.config.getoption("--card"),
+        interrupts=request.config.getoption("--irq"),
+        patches=patches,
+        engine=request.config.getoption("--engine"),
     )
     with open_lab(
         own_folder((run_options.report / "lab").absolute()),

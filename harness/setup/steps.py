@@ -133,4 +133,5 @@ def _bindings(
         with progress.step(f"building {what}"):
             run_step([str(python), "-m", *argv], argv[0], variables, folder=repository)
         stamp.mkdir(parents=True, exist_ok=True)
+        (stamp / "python-include").write_text(f"{parts.python_include}\n" if parts.python_include else "")
         write_stamp(stamp, inputs)

@@ -28,7 +28,7 @@ class EngineClock(Clock):
         super().__init__()
 
     @property
-    def time_ns(self) -> int:  # type: ignore[override]
+    def time_ns(self) -> int:
         return self._time_ns
 
     @time_ns.setter
@@ -94,9 +94,12 @@ class NativeWorld(World):
         )
         self.clock.nic = self.nic
         self._events: list[Event] = []
-        self.nic.observe(lambda event: self._events.append(event))
+        self.nic.observe(self._note)
         self.clock.advance(1_000_000_000)
         self.nic.settle()
+
+    def _note(self, event: Event) -> None:
+        self._events.append(event)
 
     def _map_memory(self) -> None:
         engine, ffi = self.engine, self.engine.ffi
@@ -106,16 +109,28 @@ class NativeWorld(World):
         region.address = int(ffi.cast("uintptr_t", self._keep_alive))
         region.readable = region.writable = True
         engine.lib.fp_map(ffi.addressof(engine.e.memory), region)
-        engine.e.memory.enabled = True
+        engine.e.memory.enabled = engine.e.decodes = True
 
     @property
-    def events(self) -> list[Event]:  # type: ignore[override]
+    def events(self) -> list[Event]:
         self.nic.native_tell.drain()
         return self._events
 
     @events.setter
     def events(self, events: list[Event]) -> None:
         self._events = events
+
+    def write(self, offset: int, value: int) -> None:
+        """Write as glue.c has it: the engine is asked first."""
+        if self.engine.lib.fp_bar_write(self.engine.e, offset, 4, value):
+            self.nic.region_write(0, offset, 4, value)
+
+    def read(self, offset: int, size: int = 4) -> int:
+        """Read as glue.c has it."""
+        value = self.engine.ffi.new("uint64_t *")
+        if self.engine.lib.fp_bar_read(self.engine.e, offset, size, value):
+            return self.nic.region_read(0, offset, size)
+        return int(value[0])
 
     def show_mode(self) -> None:
         """Let the engine know which interrupt scheme the messages use now."""

@@ -123,8 +123,6 @@ class RememberingNic:
         return {}
 
 
-
-
 def remembering_card(around: Surroundings, strapping: Strapping, _undo: ExitStack) -> Card:
     return python_card(around, lambda ports: RememberingNic(ports, strapping))
 

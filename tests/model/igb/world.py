@@ -129,8 +129,8 @@ class World:
     def write(self, offset: int, value: int) -> None:
         self.nic.region_write(0, offset, 4, value)
 
-    def read(self, offset: int) -> int:
-        return self.nic.region_read(0, offset, 4)
+    def read(self, offset: int, size: int = 4) -> int:
+        return self.nic.region_read(0, offset, size)
 
     def take(self, kind: type[Event]) -> list[Event]:
         """Return the events of ``kind`` so far and forget them."""
