@@ -326,6 +326,7 @@ drain(struct fp_engine *e)
     while ((w = e->first_waiting) != NULL && room(e, &e->rx[w->queue].ring, w->size)) {
         struct fp_steering steering = { w->queue, w->rss_type, w->rss_hash };
         struct fp_parsed parsed;
+        const uint8_t *inner = w->frame;
         size_t size = w->size;
 
         e->first_waiting = w->next;
@@ -334,8 +335,10 @@ drain(struct fp_engine *e)
         }
         e->waiting_bytes -= w->size;
         filled(e);
-        fp_parse(fp_has_outer_tag(e, w->frame, size) ? without_outer(e, w->frame, &size) : w->frame, size,
-                 e->filters.vlan_ethertype, &parsed);
+        if (fp_has_outer_tag(e, w->frame, size)) {
+            inner = without_outer(e, w->frame, &size);
+        }
+        fp_parse(inner, size, e->filters.vlan_ethertype, &parsed);
         store(e, w->queue, w->frame, w->size, &parsed, &steering, w->stamped);
         free(w);
     }
