@@ -288,6 +288,8 @@ struct fp_turn {
     int client_errno;                 /* set with FP_CLIENT: why run() failed, 0 if it was not called */
 };
 
+/* Carry out the posted writes at the head of the client's socket that need nobody else; return how many, -1 if it is empty. */
+int fp_take_posted(struct fp_engine *e, int fd);
 /* Serve guest, wire and timers until something is Python's affair; return which (enum fp_ready). */
 int fp_turn(struct fp_engine *e, struct fp_turn *turn);
 

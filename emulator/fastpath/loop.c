@@ -34,8 +34,16 @@ static bool
 messages(struct fp_engine *e, struct fp_turn *turn)
 {
     for (int n = 0; n < MESSAGES; n++) {
-        int done = turn->run(turn->context);
+        int done = fp_take_posted(e, turn->client_fd);
 
+        if (done < 0) {
+            break;
+        }
+        if (done > 0) {
+            fp_run_due(e);
+            continue;
+        }
+        done = turn->run(turn->context);
         if (done < 0) {
             turn->client_errno = errno;
             return false;

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from guest_images.errors import EnvironmentLacks as PackagesLack
@@ -16,7 +17,7 @@ from harness.bench.lifecycle import Birth
 from harness.bench.namespace import PACKAGES, Namespace, check
 from harness.bench.pktgen import Transmit
 from harness.bench.receive import Receive
-from harness.bench.rig import Datagrams, Rig, Start, Taps
+from harness.bench.rig import Datagrams, Nobody, Rig, Start, Taps
 from harness.bench.tcp import SERVER, SERVING, RoundTrip, Stream
 from harness.errors import EnvironmentLacks, UsageError
 from harness.setup.steps import tools
@@ -50,10 +51,15 @@ class OnWire(Workload, Protocol):
         """Return a sample of each quantity."""
 
 
-TO_PARTNER: tuple[OnWire, ...] = (Transmit(64, 1), Transmit(64, 32), Transmit(1500, 1), Transmit(1500, 32), Receive())
+TO_NOBODY: tuple[OnWire, ...] = tuple(
+    Transmit(size, queues, burst, clones)
+    for size, queues, burst, clones in product((64, 1500), (1, 2, 4), (1, 32), (0, 1000))
+    if not (burst > 1 and not clones)  # pktgen refuses a burst of fresh buffers
+)
+TO_PARTNER: tuple[OnWire, ...] = (Receive(),)
 TO_KERNEL: tuple[OnWire, ...] = (Stream(reverse=False), Stream(reverse=True), RoundTrip())
 FRESH: tuple[Birth, ...] = (Birth(),)
-WORKLOADS: tuple[Workload, ...] = (*TO_PARTNER, *TO_KERNEL, *FRESH)
+WORKLOADS: tuple[Workload, ...] = (*TO_NOBODY, *TO_PARTNER, *TO_KERNEL, *FRESH)
 OURS, THEIRS = 0, 1
 KINDS = ("hilnic", "qemu-igb")
 T = TypeVar("T", bound=Workload)
@@ -109,7 +115,11 @@ class Bench:
         """Measure everything that the plan wants. Raises a WorldError at the first thing that breaks."""
         lab = self._lab
         start = Start(lab.materials, lab.machine, snapshot(lab.materials, lab.machine, self._tell))
-        to_partner, to_kernel = self._wanted(TO_PARTNER), self._wanted(TO_KERNEL)
+        to_nobody, to_partner, to_kernel = (self._wanted(each) for each in (TO_NOBODY, TO_PARTNER, TO_KERNEL))
+        if to_nobody:
+            self._tell("plugging both cards, with nobody at the far ends")
+            with Rig(start, Nobody(), self._folder / "nobody") as rig:
+                self._rows_of(rig, to_nobody)
         if to_partner:
             self._tell("plugging both cards, with far ends of ours")
             with Rig(start, Datagrams(), self._folder / "partner") as rig:

@@ -67,6 +67,12 @@ class Side:
             raise LabBroken(f"{self.netif.name} must lead to the harness, and leads to a TAP interface")
         return self.far_end
 
+    def with_queues(self, count: int) -> None:
+        """Let the interface have ``count`` queue pairs, and wait for its carrier if that took it down."""
+        if self.netif.queue_count != (count, count):
+            self.run("ethtool", "-L", self.netif.name, "combined", str(count), seconds=20.0)
+            self.netif.wait_carrier(seconds=CARRIER_S)
+
     def run(self, *argv: str, seconds: float) -> str:
         """Run a program on any CPU of the guest and return what it printed. Raises GuestFault if it fails."""
         cpus = list(range(self.guest.cpus))
@@ -130,6 +136,26 @@ class Datagrams:
     def close(self) -> None:
         """Close the far ends."""
         self._undo.close()
+
+
+class Nobody:
+    """Cables that lead nowhere, the cheapest there are: an own hub in QEMU, and the emulator's null wire."""
+
+    enter: tuple[str, ...] = ()
+
+    def wire(self, place: int) -> str:  # noqa: ARG002 - all are alike
+        """Return the emulator's ``--wire``."""
+        return "null"
+
+    def netdev(self, place: int, ident: str) -> dict[str, Any]:
+        """Return QEMU's backend."""
+        return {"type": "hubport", "id": ident, "hubid": place}
+
+    def connect(self, place: int) -> None:
+        """Do nothing: nobody is there."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class Taps:
@@ -216,7 +242,7 @@ class Rig:
         )
         netif.ip("address", "add", f"{side.address}/24", "dev", netif.name)
         netif.up()
-        if far_end is not None:
+        if not isinstance(self._wiring, Taps):
             netif.ip("neigh", "replace", side.partner, "lladdr", PARTNER_MAC, "dev", netif.name, "nud", "permanent")
         netif.wait_carrier(seconds=CARRIER_S)
         return side

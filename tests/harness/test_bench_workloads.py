@@ -66,8 +66,8 @@ def test_a_run_that_took_no_time_has_no_rate() -> None:
 
 
 def test_transmit_names_what_the_wire_carries_and_asks_pktgen_for_frames_without_fcs() -> None:
-    assert [Transmit(size, 1).frame_bytes for size in (64, 1500)] == [60, 1514]
-    assert len({Transmit(size, burst).name for size in (64, 1500) for burst in (1, 32)}) == 4
+    assert [Transmit(size, 1, 1, 0).frame_bytes for size in (64, 1500)] == [60, 1514]
+    assert len({Transmit(size, 1, burst, 0).name for size in (64, 1500) for burst in (1, 32)}) == 4
 
 
 def side(place: int) -> Side:
