@@ -87,13 +87,18 @@ def test_no_message_is_lost_while_the_affinity_is_flipped(bound: Bound, evidence
     quiet(bound)
     frames = unanswered(bound, FLIPS * FRAMES_EACH)
     packets = bound.netif.queue_packets()
-    before = bound.netif.irqs()[f"eth0-rx-{QUEUE}"]
     with bound.card.recording("InterruptSent", "RegisterWritten", "FrameDelivered") as seen:
+        bound.card.hold_interrupts(vector)
+        calm(bound)
+        earlier = len(messages(seen, vector))
+        before = bound.netif.irqs()[f"eth0-rx-{QUEUE}"]
+        bound.card.release_interrupts(vector)
         for flip in range(FLIPS):
             bound.guest.proc.set_affinity(irq, [flip % bound.guest.cpus])
             stream(bound, seen, frames[flip * FRAMES_EACH :][:FRAMES_EACH])
         calm(bound)
-    after = bound.netif.irqs()[f"eth0-rx-{QUEUE}"]
+        after = bound.netif.irqs()[f"eth0-rx-{QUEUE}"]
+        sent = len(messages(seen, vector)) - earlier
     received = list(bound.netif.queue_packets() - packets)
     by_cpu = [late - early for late, early in zip(after.counts, before.counts, strict=True)]
     sent = len(messages(seen, vector))
