@@ -101,7 +101,6 @@ def test_no_message_is_lost_while_the_affinity_is_flipped(bound: Bound, evidence
         sent = len(messages(seen, vector)) - earlier
     received = list(bound.netif.queue_packets() - packets)
     by_cpu = [late - early for late, early in zip(after.counts, before.counts, strict=True)]
-    sent = len(messages(seen, vector))
     evidence.note(guest={"interrupts of each CPU": by_cpu, "frames": received}, device={"messages": sent})
     assert received == [0, 0, len(frames), 0]
     assert sum(by_cpu) == sent
