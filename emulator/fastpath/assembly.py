@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from emulator.card import Card
 from emulator.fastpath.engine import Engine
 from emulator.fastpath.nic import NativeIgb
-from emulator.fastpath.ports import NativeEndpoint, NativeInterruptPort, NativeMemory, NativeWire
+from emulator.fastpath.ports import NativeEndpoint, NativeInterruptPort, NativeMemory
 from emulator.fastpath.recorder import NativeRecorder
 from emulator.fastpath.server import NativeServer
+from emulator.fastpath.wire import NativeWire
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

@@ -7,7 +7,8 @@ ENGINE_DECLARATIONS = """
 enum fp_mode { FP_MSIX, FP_MSI, FP_INTX, ... };
 enum fp_hook { FP_PLAIN, FP_COLD, ... };
 enum fp_ready { FP_OTHER, FP_CLIENT, FP_TIME, FP_ATTENTION, ... };
-enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP, ... };
+enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP, FP_WIRE_STREAM, ... };
+enum fp_stream_end { FP_STREAM_GOES_ON, FP_STREAM_CLOSED, FP_STREAM_FAILED, FP_STREAM_LOST, ... };
 #define SLOTS ...
 #define FP_BAR_WORDS ...
 #define FP_QUEUES ...
@@ -67,6 +68,8 @@ struct fp_wire {
     uint64_t emitted, arrived, dropped, malformed;
     uint8_t address[...];
     uint32_t address_size;
+    int stream_end;
+    bool capture_failed;
     ...;
 };
 
@@ -134,6 +137,8 @@ bool fp_store32(struct fp_memory *m, uint64_t iova, uint32_t value);
 void fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data,
              size_t size);
 const struct fp_record *fp_record_at(const struct fp_tell *t, uint64_t number);
+void fp_capture_to(struct fp_wire *w, int fd);
+void fp_stream_begin(struct fp_wire *w, int fd);
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);
 size_t fp_wire_poll(struct fp_engine *e);

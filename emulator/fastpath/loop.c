@@ -72,6 +72,7 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
         int many, reasons = 0;
 
         fp_wire_flush(e);
+        watched[1].events = fp_wire_wants_out(&e->wire) ? POLLIN | POLLOUT : POLLIN;
         many = ppoll(watched, 3, patience(e, turn->deadline, &time), NULL);
         if (many < 0) {
             return FP_OTHER; /* a signal: Python has its handlers run */

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The ports of the card when the engine is native: guest memory, interrupts and the wire, as both sides see them."""
+"""The ports of the card when the engine is native: guest memory and interrupts, as both sides see them."""
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from device_model.ports import InterruptMode, MemoryFault
@@ -11,20 +10,14 @@ from emulator.endpoint import Endpoint
 from emulator.guest_memory import GuestMemory
 from emulator.msix import GuestInterrupts
 from emulator.vfu.device import IrqKind
-from emulator.wires.dgram import DgramWire
-from emulator.wires.end import WireCounts
-from emulator.wires.null import NullWire
-from emulator.wires.tap import TapWire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from device_model.nic import Nic
     from emulator.fastpath.engine import Engine
     from emulator.pci import ConfigSpace
     from emulator.vfu.device import ClientReset, DmaRegion
-    from emulator.wires.address import Sockaddr
-    from emulator.wires.end import WireEnd
 
 MODES = {InterruptMode.MSIX: 0, InterruptMode.MSI: 1, InterruptMode.INTX: 2}
 """In the order of ``enum fp_mode``."""
@@ -135,73 +128,3 @@ class NativeEndpoint(Endpoint):
         """Start afresh."""
         super().reset(kind)
         self._e.decodes = self._state.memory
-
-
-class NativeWire:
-    """``wire``, whose frames the engine moves itself where it knows the kind of wire: datagrams, TAP, nobody."""
-
-    def __init__(self, engine: Engine, wire: WireEnd) -> None:
-        self._engine = engine
-        self._inner = wire
-        self._wire = native = engine.e.wire
-        lib = engine.lib
-        if isinstance(wire, NullWire):
-            native.kind = lib.FP_WIRE_NULL
-        elif isinstance(wire, TapWire):
-            native.kind = lib.FP_WIRE_TAP
-        elif isinstance(wire, DgramWire):
-            address = sockaddr(wire.remote)
-            engine.ffi.memmove(native.address, address, len(address))
-            native.address_size = len(address)
-            native.kind = lib.FP_WIRE_DGRAM
-        native.fd = -1 if (descriptor := wire.fileno()) is None else descriptor
-        self.native = native.kind != lib.FP_WIRE_PYTHON
-
-    @property
-    def counts(self) -> WireCounts:
-        """What became of frames so far."""
-        if not self.native:
-            return self._inner.counts
-        wire = self._wire
-        return WireCounts(wire.emitted, wire.arrived, wire.dropped, wire.malformed)
-
-    @property
-    def connected(self) -> bool:
-        """Whether somebody is at the other end."""
-        return bool(self._wire.connected) if self.native else self._inner.connected
-
-    def fileno(self) -> int | None:
-        """Return the descriptor of the wire."""
-        return self._inner.fileno()
-
-    def emit(self, frame: bytes) -> None:
-        """Send one frame."""
-        if self.native:
-            self._engine.lib.fp_emit(self._engine.e, frame, len(frame))
-            self._engine.lib.fp_wire_flush(self._engine.e)
-        else:
-            self._inner.emit(frame)
-
-    def poll(self) -> Sequence[bytes]:
-        """Return the frames that have come, where the engine does not take them itself."""
-        return () if self.native else self._inner.poll()
-
-    def close(self) -> None:
-        """Close the wire."""
-        self._wire.kind = self._engine.lib.FP_WIRE_PYTHON
-        self._inner.close()
-
-
-def sockaddr(address: Sockaddr) -> bytes:
-    """Return a unix path, or an IPv4 or IPv6 HOST and PORT, as the bytes of a struct sockaddr."""
-    if isinstance(address, str):
-        return socket.AF_UNIX.to_bytes(2, "little") + address.encode() + b"\0"
-    host, port = str(address[0]), int(address[1])
-    if ":" in host:
-        return (
-            socket.AF_INET6.to_bytes(2, "little")
-            + port.to_bytes(2, "big")
-            + bytes(4)
-            + (socket.inet_pton(socket.AF_INET6, host) + bytes(4))
-        )
-    return socket.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + socket.inet_aton(host) + bytes(8)

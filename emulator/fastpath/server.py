@@ -28,8 +28,6 @@ class NativeServer(Server):
         self._nic = nic
         self._engine = engine
         self._turn = engine.ffi.new("struct fp_turn *")
-        wire = card.wire.fileno()
-        self._turn.wire_fd = -1 if wire is None else wire
         self._others = select.epoll()
         self._others.register(stop.fileno(), select.EPOLLIN)
         for fd in controls.filenos() if controls else ():
@@ -48,6 +46,7 @@ class NativeServer(Server):
         card, lib, turn = self._card, self._engine.lib, self._turn
         self._nic.settle()
         turn.client_fd = card.context.fileno()
+        turn.wire_fd = -1 if (wire := card.wire.fileno()) is None else wire
         turn.run, turn.context = card.context.runner(self._engine.ffi)
         deadline = card.clock.next_deadline_ns()
         turn.deadline = NEVER if deadline is None else deadline

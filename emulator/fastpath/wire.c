@@ -10,13 +10,6 @@
 
 #include "engine.h"
 
-struct fp_wire_batch {
-    size_t count;
-    struct mmsghdr messages[FP_WIRE_BATCH];
-    struct iovec pieces[FP_WIRE_BATCH];
-    uint8_t frames[FP_WIRE_BATCH][FP_WIRE_ROOM];
-};
-
 bool
 fp_wire_open(struct fp_wire *w)
 {
@@ -25,19 +18,7 @@ fp_wire_open(struct fp_wire *w)
     w->connected = true;
     w->out = calloc(1, sizeof(*w->out));
     w->in = calloc(1, sizeof(*w->in));
-    if (w->out == NULL || w->in == NULL) {
-        return false;
-    }
-    for (size_t n = 0; n < FP_WIRE_BATCH; n++) {
-        w->out->pieces[n].iov_base = w->out->frames[n];
-        w->out->messages[n].msg_hdr.msg_iov = &w->out->pieces[n];
-        w->out->messages[n].msg_hdr.msg_iovlen = 1;
-        w->in->pieces[n].iov_base = w->in->frames[n];
-        w->in->pieces[n].iov_len = FP_WIRE_ROOM;
-        w->in->messages[n].msg_hdr.msg_iov = &w->in->pieces[n];
-        w->in->messages[n].msg_hdr.msg_iovlen = 1;
-    }
-    return true;
+    return w->out != NULL && w->in != NULL && fp_stream_open(w) && fp_capture_open(w);
 }
 
 void
@@ -46,7 +27,17 @@ fp_wire_close(struct fp_wire *w)
     free(w->out);
     free(w->in);
     w->out = w->in = NULL;
+    fp_stream_close(w);
+    fp_capture_close(w);
 }
+
+bool
+fp_wire_wants_out(const struct fp_wire *w)
+{
+    return w->kind == FP_WIRE_STREAM && fp_stream_unsent(w);
+}
+
+/* -- out ------------------------------------------------------------------------------------------------------ */
 
 /* emulator/wires/dgram.py: an absent peer and a full one lose the frame. */
 static void
@@ -57,28 +48,37 @@ not_sent(struct fp_wire *w, int error)
 }
 
 static void
-sent(struct fp_wire *w, size_t many)
+sent(struct fp_wire *w, const uint8_t *frame, size_t size)
 {
-    w->emitted += many;
+    w->emitted++;
     w->connected = true;
+    fp_capture_frame(w, frame, size, 2);
 }
 
 static void
 flush_datagrams(struct fp_wire *w)
 {
+    struct mmsghdr messages[FP_WIRE_BATCH];
+    struct iovec pieces[FP_WIRE_BATCH];
     struct fp_wire_batch *b = w->out;
     size_t at = 0;
 
+    memset(messages, 0, b->count * sizeof(messages[0]));
     for (size_t n = 0; n < b->count; n++) {
-        b->messages[n].msg_hdr.msg_name = w->address;
-        b->messages[n].msg_hdr.msg_namelen = w->address_size;
+        pieces[n].iov_base = b->frames[n] + FP_WIRE_HEAD;
+        pieces[n].iov_len = b->sizes[n];
+        messages[n].msg_hdr.msg_iov = &pieces[n];
+        messages[n].msg_hdr.msg_iovlen = 1;
+        messages[n].msg_hdr.msg_name = w->address;
+        messages[n].msg_hdr.msg_namelen = w->address_size;
     }
     while (at < b->count) {
-        int done = sendmmsg(w->fd, b->messages + at, (unsigned)(b->count - at), MSG_DONTWAIT);
+        int done = sendmmsg(w->fd, messages + at, (unsigned)(b->count - at), MSG_DONTWAIT);
 
         if (done > 0) {
-            sent(w, (size_t)done);
-            at += (size_t)done;
+            for (int n = 0; n < done; n++, at++) {
+                sent(w, b->frames[at] + FP_WIRE_HEAD, b->sizes[at]);
+            }
         } else if (errno != EINTR) {
             not_sent(w, errno);
             at++;
@@ -90,27 +90,27 @@ void
 fp_wire_flush(struct fp_engine *e)
 {
     struct fp_wire *w = &e->wire;
-    struct fp_wire_batch *b = w->out;
 
-    if (b->count == 0) {
-        return;
+    if (w->out->count != 0) {
+        if (w->kind == FP_WIRE_DGRAM) {
+            flush_datagrams(w);
+        } else if (w->kind == FP_WIRE_STREAM) {
+            fp_stream_flush(w);
+        }
+        w->out->count = 0;
     }
-    if (w->kind == FP_WIRE_DGRAM) {
-        flush_datagrams(w);
-    }
-    b->count = 0;
+    fp_capture_flush(w);
 }
 
 static void
-emit_big(struct fp_engine *e, const uint8_t *frame, size_t size)
+keep_for_flush(struct fp_engine *e, const uint8_t *frame, size_t size)
 {
-    struct fp_wire *w = &e->wire;
+    struct fp_wire_batch *b = e->wire.out;
 
-    fp_wire_flush(e);
-    if (sendto(w->fd, frame, size, MSG_DONTWAIT, (struct sockaddr *)w->address, w->address_size) >= 0) {
-        sent(w, 1);
-    } else {
-        not_sent(w, errno);
+    memcpy(b->frames[b->count] + FP_WIRE_HEAD, frame, size);
+    b->sizes[b->count++] = size;
+    if (b->count == FP_WIRE_BATCH) {
+        fp_wire_flush(e);
     }
 }
 
@@ -118,29 +118,36 @@ void
 fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 {
     struct fp_wire *w = &e->wire;
-    struct fp_wire_batch *b = w->out;
 
     switch (w->kind) {
     case FP_WIRE_NULL:
-        w->emitted++;
+        sent(w, frame, size);
         break;
     case FP_WIRE_TAP:
         /* EIO: the interface is down; EAGAIN, ENOBUFS: its queue is full. */
         if (write(w->fd, frame, size) >= 0) {
-            w->emitted++;
+            sent(w, frame, size);
         } else {
             w->dropped++;
         }
         break;
+    case FP_WIRE_STREAM:
+        if (size > FP_WIRE_ROOM || fp_stream_unsent(w) || w->stream_end != FP_STREAM_GOES_ON) {
+            w->dropped++;
+        } else {
+            keep_for_flush(e, frame, size);
+        }
+        break;
     case FP_WIRE_DGRAM:
-        if (size > FP_WIRE_ROOM) {
-            emit_big(e, frame, size);
+        if (size <= FP_WIRE_ROOM) {
+            keep_for_flush(e, frame, size);
             break;
         }
-        memcpy(b->frames[b->count], frame, size);
-        b->pieces[b->count++].iov_len = size;
-        if (b->count == FP_WIRE_BATCH) {
-            fp_wire_flush(e);
+        fp_wire_flush(e);
+        if (sendto(w->fd, frame, size, MSG_DONTWAIT, (struct sockaddr *)w->address, w->address_size) >= 0) {
+            sent(w, frame, size);
+        } else {
+            not_sent(w, errno);
         }
         break;
     default:
@@ -149,14 +156,17 @@ fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
     }
 }
 
-static void
-arrived(struct fp_engine *e, uint8_t *frame, size_t size)
+/* -- in ------------------------------------------------------------------------------------------------------- */
+
+void
+fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size)
 {
     if (size < FP_FRAME_MIN || size > FP_FRAME_MAX) {
         e->wire.malformed++;
         return;
     }
     e->wire.arrived++;
+    fp_capture_frame(&e->wire, frame, size, 1);
     if (fp_has(e, SLOT_WUC, WUC_PME_EN_MASK)) {
         e->up.wake(e->handle, frame, size);
     }
@@ -166,11 +176,21 @@ arrived(struct fp_engine *e, uint8_t *frame, size_t size)
 static size_t
 poll_datagrams(struct fp_engine *e)
 {
+    struct mmsghdr messages[FP_WIRE_BATCH];
+    struct iovec pieces[FP_WIRE_BATCH];
     struct fp_wire_batch *b = e->wire.in;
-    int got = recvmmsg(e->wire.fd, b->messages, FP_WIRE_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    int got;
 
+    memset(messages, 0, sizeof(messages));
+    for (size_t n = 0; n < FP_WIRE_BATCH; n++) {
+        pieces[n].iov_base = b->frames[n];
+        pieces[n].iov_len = FP_WIRE_ROOM;
+        messages[n].msg_hdr.msg_iov = &pieces[n];
+        messages[n].msg_hdr.msg_iovlen = 1;
+    }
+    got = recvmmsg(e->wire.fd, messages, FP_WIRE_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
     for (int n = 0; n < got; n++) {
-        arrived(e, b->frames[n], b->messages[n].msg_len);
+        fp_wire_arrived(e, b->frames[n], messages[n].msg_len);
     }
     return got > 0 ? (size_t)got : 0;
 }
@@ -178,17 +198,17 @@ poll_datagrams(struct fp_engine *e)
 static size_t
 poll_tap(struct fp_engine *e)
 {
-    struct fp_wire_batch *b = e->wire.in;
+    uint8_t *frame = e->wire.in->frames[0];
     size_t many = 0;
 
     while (many < FP_WIRE_BATCH) {
-        ssize_t got = read(e->wire.fd, b->frames[0], FP_WIRE_ROOM);
+        ssize_t got = read(e->wire.fd, frame, FP_WIRE_ROOM);
 
         if (got < 0) {
             break;
         }
         many++;
-        arrived(e, b->frames[0], (size_t)got);
+        fp_wire_arrived(e, frame, (size_t)got);
     }
     return many;
 }
@@ -199,6 +219,7 @@ fp_wire_poll(struct fp_engine *e)
     switch (e->wire.kind) {
     case FP_WIRE_DGRAM: return poll_datagrams(e);
     case FP_WIRE_TAP: return poll_tap(e);
+    case FP_WIRE_STREAM: return fp_stream_poll(e);
     default: return 0;
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Our end of the cable, in batches: datagrams, TAP, nobody; every other wire is emulator/wires in Python. */
+/* Our end of the cable, in batches: datagrams, a stream, TAP, nobody; every other wire is emulator/wires in Python. */
 #ifndef HILNIC_FASTPATH_WIRE_H
 #define HILNIC_FASTPATH_WIRE_H
 
@@ -11,10 +11,16 @@
 #define FP_FRAME_MIN 14
 #define FP_FRAME_MAX (9728 + 8)
 #define FP_WIRE_ROOM 9760 /* bytes of one frame in a batch: the longest and what is cut off behind it */
+#define FP_WIRE_HEAD 4    /* before it: a stream's length */
 
-enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP };
+enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP, FP_WIRE_STREAM };
+
+/* Why a stream is over. */
+enum fp_stream_end { FP_STREAM_GOES_ON, FP_STREAM_CLOSED, FP_STREAM_FAILED, FP_STREAM_LOST };
 
 struct fp_wire_batch;
+struct fp_stream;
+struct fp_capture;
 
 struct fp_wire {
     int kind, fd;
@@ -23,16 +29,44 @@ struct fp_wire {
     uint8_t address[128];                          /* of the datagrams' far end */
     uint32_t address_size;
     struct fp_wire_batch *out, *in;
+    struct fp_stream *stream;
+    int stream_end;      /* enum fp_stream_end; then Python looks for another partner */
+    struct fp_capture *capture;
+    bool capture_failed;
 };
 
 struct fp_engine;
 
 bool fp_wire_open(struct fp_wire *w);
 void fp_wire_close(struct fp_wire *w);
+/* Write every frame from now on into this pcapng file, whose head is there; -1: no more. */
+void fp_capture_to(struct fp_wire *w, int fd);
+/* A stream's connection: begin with nothing unsent and nothing half received. */
+void fp_stream_begin(struct fp_wire *w, int fd);
+bool fp_wire_wants_out(const struct fp_wire *w);
 /* A frame leaves, at the latest with the next fp_wire_flush(). Never blocks. */
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);
 /* Take up to a batch of frames off the wire into the receiver; return how many there were. */
 size_t fp_wire_poll(struct fp_engine *e);
+
+/* -- between the files of the wire ----------------------------------------------------------------------------- */
+struct fp_wire_batch {
+    size_t count;
+    size_t sizes[FP_WIRE_BATCH];
+    uint8_t frames[FP_WIRE_BATCH][FP_WIRE_HEAD + FP_WIRE_ROOM];
+};
+bool fp_stream_open(struct fp_wire *w);
+void fp_stream_close(struct fp_wire *w);
+void fp_stream_flush(struct fp_wire *w);
+size_t fp_stream_poll(struct fp_engine *e);
+bool fp_stream_unsent(const struct fp_wire *w);
+bool fp_capture_open(struct fp_wire *w);
+void fp_capture_close(struct fp_wire *w);
+void fp_capture_flush(struct fp_wire *w);
+/* direction: 1 in, 2 out (epb_flags). */
+void fp_capture_frame(struct fp_wire *w, const uint8_t *frame, size_t size, uint32_t direction);
+/* A frame came; it may be changed, and has room for 60 bytes. */
+void fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size);
 
 #endif

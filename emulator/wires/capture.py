@@ -40,6 +40,15 @@ class CaptureFile:
         if self._descriptor >= 0:
             self._write(enhanced_packet(self._now_ns(), frame, direction))
 
+    def fileno(self) -> int:
+        """Return the file's descriptor; -1: it is closed."""
+        return self._descriptor
+
+    def failed(self) -> None:
+        """Take note that somebody else could not write to the file."""
+        log.warning("capture to %s ended: the file cannot be written any more", self._path)
+        self.close()
+
     def close(self) -> None:
         """Close the file; frames that come later are not captured."""
         if self._descriptor >= 0:
@@ -62,8 +71,8 @@ class CapturedWire:
     """``wire``, with every frame that it carries copied to ``file``. Frames that it drops are not in the file."""
 
     def __init__(self, wire: WireEnd, file: CaptureFile) -> None:
-        self._wire = wire
-        self._file = file
+        self.wire = self._wire = wire
+        self.file = self._file = file
 
     @property
     def counts(self) -> WireCounts:

@@ -34,7 +34,12 @@ class StreamWire:
         self._deframer = Deframer()
         self._unsent = b""
         self._epoll.register(partner.fileno(), select.EPOLLIN)
-        self._look_for_partner()
+        self.look_for_partner()
+
+    @property
+    def connection(self) -> int | None:
+        """The descriptor of the connection, if a partner is on the line."""
+        return None if self._socket is None else self._socket.fileno()
 
     @property
     def connected(self) -> bool:
@@ -60,7 +65,7 @@ class StreamWire:
             return
         except OSError as error:
             self.counts.dropped += 1
-            self._hang_up(f"sending failed: {error.strerror}")
+            self.hang_up(f"sending failed: {error.strerror}")
             return
         self.counts.emitted += 1
         if sent < len(data):
@@ -72,7 +77,7 @@ class StreamWire:
         if self._epoll.closed:
             return []
         if self._socket is None:
-            self._look_for_partner()
+            self.look_for_partner()
         elif self._unsent:
             self._flush()
         if self._socket is None:
@@ -82,15 +87,15 @@ class StreamWire:
         except BlockingIOError:
             return []
         except OSError as error:
-            self._hang_up(f"receiving failed: {error.strerror}")
+            self.hang_up(f"receiving failed: {error.strerror}")
             return []
         if not data:
-            self._hang_up("the partner closed it")
+            self.hang_up("the partner closed it")
             return []
         try:
             frames = self._deframer.feed(data)
         except FramingLost as error:
-            self._hang_up(str(error))
+            self.hang_up(str(error))
             return []
         return [frame for frame in frames if accept(frame, self.counts)]
 
@@ -104,7 +109,8 @@ class StreamWire:
         self._epoll.close()
         self._partner.close()
 
-    def _look_for_partner(self) -> None:
+    def look_for_partner(self) -> None:
+        """Take the partner who has answered or called, if there is one."""
         sock = self._partner.attempt()
         if sock is None:
             return
@@ -126,13 +132,13 @@ class StreamWire:
         except BlockingIOError:
             return
         except OSError as error:
-            self._hang_up(f"sending failed: {error.strerror}")
+            self.hang_up(f"sending failed: {error.strerror}")
             return
         self._unsent = self._unsent[sent:]
         if not self._unsent:
             self._epoll.modify(self._socket, select.EPOLLIN)
 
-    def _hang_up(self, why: str) -> None:
+    def hang_up(self, why: str) -> None:
         """End the connection and look for the next partner."""
         if self._socket is None:
             return
