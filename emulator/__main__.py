@@ -60,6 +60,13 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         metavar="NAME",
         help="what runs the rings: native (C, fast) or python (readable, open to patches) (default: native)",
     )
+    add(
+        "--doorbells",
+        default="trap",
+        metavar="HOW",
+        help="trap: the card is told of each transmit doorbell; mmap: it looks at a page that the guest writes without "
+        "a trap, faster, and with the limits told in docs/engine.md (default: %(default)s)",
+    )
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")
     add(
@@ -137,6 +144,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         patches=tuple(given.patch),
         log_level=LOG_LEVELS[given.log_level],
         engine=given.engine,
+        doorbells=given.doorbells,
     )
     with StopSignal() as stop, ExitStack() as undo:
         if given.die_with_parent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 DEFAULT_MAC = "52:54:00:82:57:60"
 NVM_MOST = 128 * 1024
+DOORBELLS = ("trap", "mmap")
+DOORBELL_PAGE = range(0x3000, 0x4000)
+"""Of BAR 0: the ring registers of transmit queues 0 to 3, at the addresses that Linux igb uses (shared.h)."""
+
 NAMED_RATES = {"auto": None, "unlimited": 0}
 
 
@@ -49,6 +54,9 @@ class Options:
     engine: str = ""
     """Which engine runs the card; empty: the family's usual one."""
 
+    doorbells: str = "trap"
+    """How the card learns of transmit doorbells: each by a trap, or by looking at a page that the client maps."""
+
 
 def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
@@ -64,7 +72,8 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
         IrqKind.MSI: 1 if space.has("msi") else 0,
         IrqKind.MSIX: function.msix.vectors if space.has("msix") else 0,
     }
-    context = Context(options.socket, regions(function), vectors, options.log_level)
+    bar0 = share_bar0(options.doorbells, options.engine or next(iter(family.engines)), function, undo)
+    context = Context(options.socket, regions(function, bar0), vectors, options.log_level)
     undo.callback(context.close)
     wire: WireEnd = open_wire(options.wire)
     if options.capture is not None:
@@ -74,17 +83,35 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
             wire.close()
             raise
     undo.callback(wire.close)
-    card = make(Surroundings(space, context, wire, MonotonicClock()), strapping, undo)
+    card = make(Surroundings(space, context, wire, MonotonicClock(), bar0), strapping, undo)
     for patch in patches:
         patch(card)
     context.realize(card.endpoint)
     return card
 
 
-def regions(function: PciFunction) -> Iterator[Region]:
-    """Return the regions that a client may access."""
+def share_bar0(doorbells: str, engine: str, function: PciFunction, undo: ExitStack) -> int:
+    """Return a file for BAR 0 of which the client may map the page of the doorbells; -1: every access traps."""
+    if doorbells not in DOORBELLS:
+        raise UsageError(f"doorbells must be one of {', '.join(DOORBELLS)}, not {doorbells!r}")
+    if doorbells == "trap":
+        return -1
+    if engine != "native":
+        raise UsageError(f"doorbells that do not trap must have the native engine, not {engine}")
+    fd = os.memfd_create("hilnic-bar0", os.MFD_CLOEXEC)
+    undo.callback(os.close, fd)
+    os.ftruncate(fd, function.bars[0].size)
+    return fd
+
+
+def regions(function: PciFunction, bar0: int) -> Iterator[Region]:
+    """Return the regions that a client may access; ``bar0`` is the file of BAR 0, if it has one."""
     for bar in function.bars:
-        yield Region(bar.index, bar.size, memory=bar.kind.value != "I/O")
+        memory = bar.kind.value != "I/O"
+        if bar.index == 0 and bar0 >= 0:
+            yield Region(bar.index, bar.size, memory, bar0, DOORBELL_PAGE)
+        else:
+            yield Region(bar.index, bar.size, memory)
     yield Region(CONFIG_REGION, SIZE, memory=False)
 
 

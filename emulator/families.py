@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a card is put into: its configuration space, the client's connection, the cable, time."""
+    """What a card is put into: its configuration space, the client's connection, the cable, time, shared registers."""
 
     space: ConfigSpace
     context: Context
     wire: WireEnd
     clock: MonotonicClock
+    bar0: int = -1
+    """A file in which the client can map a page of BAR 0; -1: none."""
 
 
 @dataclass(frozen=True, slots=True)

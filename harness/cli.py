@@ -213,6 +213,10 @@ def parser() -> argparse.ArgumentParser:
     measures.add_argument(
         "--json", type=Path, default=Path("build/bench/bench.json"), metavar="FILE", help="default: %(default)s"
     )
+    measures.add_argument("--engine", default="", choices=ENGINES, help="what runs our card; default: native")
+    measures.add_argument(
+        "--doorbells", default="", choices=("trap", "mmap"), help="how our card learns of them; default: trap"
+    )
     _lab_options(measures)
     measures.set_defaults(command=_bench)
 
@@ -354,8 +358,10 @@ def _matrix(arguments: argparse.Namespace) -> ExitStatus:
 
 
 def _bench(arguments: argparse.Namespace) -> ExitStatus:
+    words = {"--engine": arguments.engine, "--doorbells": arguments.doorbells}
+    card = tuple(word for name, value in words.items() if value for word in (name, value))
     request = BenchRequest(
-        plan=Plan(arguments.rounds, arguments.expression),
+        plan=Plan(arguments.rounds, arguments.expression, card),
         json=arguments.json,
         folder=Path("build/bench").absolute(),
         accelerator=arguments.accel,

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from emulator.card import Card
+from emulator.errors import WorldError
 from emulator.fastpath.engine import Engine
 from emulator.fastpath.nic import NativeIgb
 from emulator.fastpath.ports import NativeEndpoint, NativeInterruptPort, NativeMemory
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     from device_model.igb.config import Config
     from emulator.families import Surroundings
+
+
+SPIN_NS = 50_000
+"""How long the loop stays awake after it had something to do: a wake-up costs both sides more than that."""
 
 
 def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
@@ -38,6 +44,9 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
     lib, ffi = engine.lib, engine.ffi
     read, write = ffi.addressof(lib, "fp_bar_read"), ffi.addressof(lib, "fp_bar_write")
     context.answer_bar0(ffi, read, write, engine.e)
+    engine.e.spin_ns = SPIN_NS
+    if around.bar0 >= 0 and not lib.fp_shared_open(engine.e, around.bar0):
+        raise WorldError(f"the page of the doorbells must be mapped, and is not: {os.strerror(ffi.errno)}")
     card = Card(
         nic,
         wire,

@@ -100,6 +100,7 @@ fp_free(struct fp_engine *e)
     free(e->departing_report.slots);
     fp_forget_memory(&e->memory);
     fp_tell_close(&e->tell);
+    fp_shared_close(e);
     fp_wire_close(&e->wire);
     free(e->frame);
     free(e->inner);
@@ -113,6 +114,7 @@ fp_changed(struct fp_engine *e)
 {
     e->filters.stale = true;
     e->offload_stale = true;
+    fp_look_at_all(e);
 }
 
 /* -- time ----------------------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "registers.h"
 #include "ring.h"
 #include "rss.h"
+#include "shared.h"
 #include "tell.h"
 #include "wire.h"
 
@@ -153,6 +154,9 @@ struct fp_engine {
 
     bool decodes;   /* the function decodes BAR 0 */
     bool answers;   /* BAR 0 accesses may be answered here: the card is present, no bit of it is stuck */
+    int64_t nap_ns;  /* how long the last sleep was between two looks at doorbells that do not trap */
+    int64_t spin_ns; /* how long the loop stays awake when there was something to do */
+    int64_t awake_until;
     bool attention; /* Python wants its turn */
     bool fake_clock;
     int64_t now;
@@ -162,6 +166,7 @@ struct fp_engine {
     struct fp_faults faults;
     struct fp_link link;
     struct fp_wire wire;
+    struct fp_shared shared;
 
     /* interrupts */
     uint32_t mode, messages, master, masked; /* of the PCI side: scheme, table size, bus mastering, vectors masked there */
@@ -212,6 +217,8 @@ void fp_run_due(struct fp_engine *e);
 /* BAR 0 as the guest accesses it. 0: answered; 1: Python must answer. */
 int fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value);
 int fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value);
+/* A write of four bytes, wherever it came from; false: there is no such register, or it is Python's. */
+bool fp_written(struct fp_engine *e, uint32_t offset, uint32_t value);
 /* The behaviour behind one register element, for accesses that come by way of Python. */
 uint32_t fp_hook_read(struct fp_engine *e, uint32_t slot);
 void fp_hook_write(struct fp_engine *e, uint32_t slot, uint32_t old, uint32_t new);

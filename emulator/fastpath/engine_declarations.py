@@ -82,6 +82,7 @@ struct fp_engine {
     int (*trigger)(void *context, uint32_t vector);
     void *trigger_context;
     bool decodes, answers, attention;
+    int64_t spin_ns;
     struct fp_memory memory;
     struct fp_tell tell;
     struct fp_faults faults;
@@ -109,6 +110,9 @@ void fp_changed(struct fp_engine *e);
 void fp_set_clock(struct fp_engine *e, int64_t now);
 int64_t fp_next_timer(const struct fp_engine *e);
 void fp_run_due(struct fp_engine *e);
+bool fp_shared_open(struct fp_engine *e, int fd);
+bool fp_look_at_tails(struct fp_engine *e);
+void fp_look_at_all(struct fp_engine *e);
 int fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value);
 int fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value);
 uint32_t fp_hook_read(struct fp_engine *e, uint32_t slot);

@@ -2,10 +2,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <time.h>
 
 #include "engine.h"
 
+#define NAP_LEAST 20000  /* ns between two looks at doorbells that do not trap, at first */
+#define NAP_MOST 500000 /* and when nothing has come for long */
 #define MESSAGES 64 /* handled at most before the wire has its turn, as emulator/server.py has it */
 
 /* How long may be slept: to the next timer, or for ever (NULL). */
@@ -56,6 +59,52 @@ messages(struct fp_engine *e, struct fp_turn *turn)
     return true;
 }
 
+/* Whether a queue may be given work without anybody saying so. */
+static bool
+must_look(const struct fp_engine *e)
+{
+    if (e->shared.page == NULL || !e->decodes) {
+        return false;
+    }
+    for (uint32_t n = 0; n < FP_SHARED_QUEUES; n++) {
+        if (e->tx[n].ring.enabled) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Wait for something to do. For a while after there was something, and as long as that pays, the loop stays awake and
+ * looks again and again, letting others run in between; then it sleeps. With doorbells that do not trap it must wake by
+ * itself: the longer nothing came, the more seldom.
+ */
+static int
+wait(struct fp_engine *e, struct pollfd *watched, int64_t deadline)
+{
+    static const struct timespec none = { 0, 0 };
+    struct timespec time;
+    int many;
+
+    while (fp_now(e) < e->awake_until) {
+        if (fp_look_at_tails(e)) {
+            return 0;
+        }
+        many = ppoll(watched, 3, &none, NULL);
+        if (many != 0 || fp_next_timer(e) <= e->now || deadline <= e->now) {
+            return many;
+        }
+        sched_yield();
+    }
+    if (must_look(e)) {
+        e->nap_ns = e->nap_ns < NAP_LEAST ? NAP_LEAST : e->nap_ns * 2 < NAP_MOST ? e->nap_ns * 2 : NAP_MOST;
+        if (fp_now(e) + e->nap_ns < deadline) {
+            deadline = e->now + e->nap_ns;
+        }
+    }
+    return ppoll(watched, 3, patience(e, deadline, &time), NULL);
+}
+
 int
 fp_turn(struct fp_engine *e, struct fp_turn *turn)
 {
@@ -68,14 +117,19 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
     turn->client_errno = 0;
     e->attention = false;
     for (;;) {
-        struct timespec time;
         int many, reasons = 0;
+        bool looked;
 
         fp_wire_flush(e);
         watched[1].events = fp_wire_wants_out(&e->wire) ? POLLIN | POLLOUT : POLLIN;
-        many = ppoll(watched, 3, patience(e, turn->deadline, &time), NULL);
+        many = wait(e, watched, turn->deadline);
         if (many < 0) {
             return FP_OTHER; /* a signal: Python has its handlers run */
+        }
+        looked = fp_look_at_tails(e);
+        if (many > 0 || looked || fp_next_timer(e) <= fp_now(e)) {
+            e->nap_ns = 0;
+            e->awake_until = e->now + e->spin_ns;
         }
         fp_run_due(e);
         if (many > 0) {

@@ -66,6 +66,7 @@ fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value)
     if (!e->decodes || !e->answers || size != 4 || (offset & 3) != 0 || offset >= FP_BAR_WORDS * 4) {
         return 1;
     }
+    fp_look_at_all(e);
     place = e->place[offset / 4];
     if (place != 0 && e->hooks[place - 1] == FP_COLD) {
         return 1;
@@ -75,30 +76,37 @@ fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value)
     return 0;
 }
 
-int
-fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value)
+bool
+fp_written(struct fp_engine *e, uint32_t offset, uint32_t value)
 {
-    struct fp_engine *e = engine;
     const struct fp_rule *rule;
-    uint32_t place, slot, old, new, written = (uint32_t)value;
+    uint32_t place = e->place[offset / 4], slot, old, new;
 
-    if (!e->decodes || !e->answers || size != 4 || (offset & 3) != 0 || offset >= FP_BAR_WORDS * 4) {
-        return 1;
-    }
-    place = e->place[offset / 4];
     if (place != 0 && e->hooks[place - 1] == FP_COLD) {
-        return 1;
+        return false;
     }
-    fp_tell(e, FP_REGISTER_WRITTEN, offset, written, 0, 0, NULL, 0);
+    fp_tell(e, FP_REGISTER_WRITTEN, offset, value, 0, 0, NULL, 0);
     if (place == 0) {
-        return 0;
+        return true;
     }
     slot = place - 1;
     rule = &e->rules[slot];
     old = e->regs[slot];
-    new = (old & ~rule->rw) | (written & rule->rw);
-    new = (new & ~(written & rule->w1c)) | (written & rule->w1s);
+    new = (old & ~rule->rw) | (value & rule->rw);
+    new = (new & ~(value & rule->w1c)) | (value & rule->w1s);
     e->regs[slot] = new;
-    fp_hook_write(e, slot, old, new | (written & rule->sc));
-    return 0;
+    fp_hook_write(e, slot, old, new | (value & rule->sc));
+    return true;
+}
+
+int
+fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value)
+{
+    struct fp_engine *e = engine;
+
+    if (!e->decodes || !e->answers || size != 4 || (offset & 3) != 0 || offset >= FP_BAR_WORDS * 4) {
+        return 1;
+    }
+    fp_look_at_all(e);
+    return fp_written(e, (uint32_t)offset, (uint32_t)value) ? 0 : 1;
 }

@@ -185,7 +185,10 @@ class Context:
         elif region.memory:
             flags |= lib.VFU_REGION_FLAG_MEM
         self._check(
-            lib.hilnic_setup_region(self._ctx, region.index, region.size, flags), f"setting up region {region.index}"
+            lib.hilnic_setup_region(
+                self._ctx, region.index, region.size, flags, region.fd, region.mapped.start, len(region.mapped)
+            ),
+            f"setting up region {region.index}",
         )
 
     def _attach(self) -> bool:

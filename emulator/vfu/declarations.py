@@ -58,7 +58,7 @@ void hilnic_set_handlers(hilnic_read_fn on_read, hilnic_write_fn on_write);
 typedef int (*hilnic_fast_read_fn)(void *engine, uint64_t offset, uint32_t size, uint64_t *value);
 typedef int (*hilnic_fast_write_fn)(void *engine, uint64_t offset, uint32_t size, uint64_t value);
 void hilnic_answer_bar0(hilnic_fast_read_fn on_read, hilnic_fast_write_fn on_write, void *engine);
-int hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags);
+int hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags, int fd, size_t at, size_t length);
 typedef struct hilnic_dma {
     uint64_t iova;
     uint64_t size;

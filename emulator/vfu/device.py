@@ -28,11 +28,16 @@ class IrqKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region that a client may read and write; ``index`` as VFIO numbers them (0-5: BARs)."""
+    """A region that a client may read and write; ``index`` as VFIO numbers them (0-5: BARs).
+
+    Of a region that lies in the file ``fd``, the client may map ``mapped``.
+    """
 
     index: int
     size: int
     memory: bool
+    fd: int = -1
+    mapped: range = range(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/uio.h>
 
 static hilnic_read_fn handle_read;
 static hilnic_write_fn handle_write;
@@ -98,9 +99,10 @@ TRAMPOLINE(bar5_access, VFU_PCI_DEV_BAR5_REGION_IDX)
 TRAMPOLINE(config_access, VFU_PCI_DEV_CFG_REGION_IDX)
 
 int
-hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags)
+hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags, int fd, size_t at, size_t length)
 {
     vfu_region_access_cb_t *access;
+    struct iovec mapped = { .iov_base = (void *)(uintptr_t)at, .iov_len = length };
 
     switch (region) {
     case VFU_PCI_DEV_BAR0_REGION_IDX: access = bar0_access; break;
@@ -114,7 +116,10 @@ hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags)
         errno = EINVAL;
         return -1;
     }
-    return vfu_setup_region(ctx, region, size, access, flags, NULL, 0, -1, 0);
+    if (fd < 0) {
+        return vfu_setup_region(ctx, region, size, access, flags, NULL, 0, -1, 0);
+    }
+    return vfu_setup_region(ctx, region, size, access, flags, &mapped, 1, fd, 0);
 }
 
 hilnic_dma_t

@@ -28,8 +28,11 @@ typedef int (*hilnic_fast_write_fn)(void *engine, uint64_t offset, uint32_t size
 
 void hilnic_answer_bar0(hilnic_fast_read_fn on_read, hilnic_fast_write_fn on_write, void *engine);
 
-/* Install the region callback of BAR 0-5 or of configuration space. Returns 0, or -1 with errno. */
-int hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags);
+/*
+ * Install the region callback of BAR 0-5 or of configuration space. With a file (fd not -1) that holds the whole region,
+ * the client may map `length` bytes of it from `at` on. Returns 0, or -1 with errno.
+ */
+int hilnic_setup_region(vfu_ctx_t *ctx, int region, size_t size, int flags, int fd, size_t at, size_t length);
 
 /* A DMA region as the client declared it; address is 0 if it is not mapped here, mapped <= size is what can be touched. */
 typedef struct hilnic_dma {

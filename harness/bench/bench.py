@@ -71,6 +71,8 @@ class Plan:
 
     rounds: int = 3
     expression: str = ""
+    card: tuple[str, ...] = ()
+    """More words for the command line of our card."""
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing."""
@@ -118,11 +120,11 @@ class Bench:
         to_nobody, to_partner, to_kernel = (self._wanted(each) for each in (TO_NOBODY, TO_PARTNER, TO_KERNEL))
         if to_nobody:
             self._tell("plugging both cards, with nobody at the far ends")
-            with Rig(start, Nobody(), self._folder / "nobody") as rig:
+            with Rig(start, Nobody(), self._folder / "nobody", self._plan.card) as rig:
                 self._rows_of(rig, to_nobody)
         if to_partner:
             self._tell("plugging both cards, with far ends of ours")
-            with Rig(start, Datagrams(), self._folder / "partner") as rig:
+            with Rig(start, Datagrams(), self._folder / "partner", self._plan.card) as rig:
                 self._rows_of(rig, to_partner)
         if to_kernel:
             self._with_kernel(start, to_kernel)
@@ -146,7 +148,7 @@ class Bench:
                     self._done([Row(quantity, skipped=str(error)) for quantity in workload.quantities])
                 return
             undo.callback(namespace.serve(*SERVER, until=SERVING).stop)
-            self._rows_of(undo.enter_context(Rig(start, Taps(namespace), folder)), workloads)
+            self._rows_of(undo.enter_context(Rig(start, Taps(namespace), folder, self._plan.card)), workloads)
 
     def _rows_of(self, rig: Rig, workloads: Sequence[OnWire]) -> None:
         sides = (rig.ours, rig.theirs)

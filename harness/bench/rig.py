@@ -192,10 +192,14 @@ def partner_of(place: int) -> str:
 
 
 class Rig:
-    """A guest continued from ``start`` with our card (``ours``) and QEMU's (``theirs``), links up, nothing recorded."""
+    """A guest continued from ``start`` with our card (``ours``) and QEMU's (``theirs``), links up, nothing recorded.
 
-    def __init__(self, start: Start, wiring: Wiring, folder: Path) -> None:
+    ``card`` are more words for the command line of ours.
+    """
+
+    def __init__(self, start: Start, wiring: Wiring, folder: Path, card: tuple[str, ...] = ()) -> None:
         self._undo = ExitStack()
+        self._card = card
         self._folder = folder
         self._wiring = wiring
         with ExitStack() as undo:
@@ -213,7 +217,9 @@ class Rig:
 
     def _card_process(self) -> CardProcess:
         sockets = CardSockets(*(self._sockets / name for name in ("vfio", "control", "wire", "peer")))
-        options = CardOptions(mac=MACS[0], rate="unlimited", wire=self._wiring.wire(0), capture=False)
+        options = CardOptions(
+            mac=MACS[0], rate="unlimited", wire=self._wiring.wire(0), capture=False, arguments=self._card
+        )
         return CardProcess(options, sockets, self._folder / "card", (*self._wiring.enter, sys.executable))
 
     def _plug_ours(self, undo: ExitStack) -> Side:
