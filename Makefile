@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-harness test-protocol test-page test-guest mutants compare matrix bench lint format docs clean distclean
+.PHONY: help setup run test test-model test-fastpath same test-harness test-protocol test-page test-guest mutants compare matrix bench lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -33,6 +33,12 @@ test-page: setup ## run the tests of the report's page in a browser (no guest; f
 
 test-guest: setup ## run the tests with QEMU and a real driver
 	@$(VENV) -m pytest tests/guest $(ARGS)
+
+test-fastpath: setup ## run the tests that hold the native engine to the model (no QEMU)
+	@$(VENV) -m pytest tests/fastpath $(ARGS)
+
+same: setup ## drive model and native engine side by side for a million steps (ARGS=--steps N)
+	@$(VENV) -m tests.fastpath.same $(ARGS)
 
 mutants: setup ## break the card on purpose, claim by claim, and expect each claim's check to fail
 	@$(VENV) -m harness.cli mutants $(ARGS)
