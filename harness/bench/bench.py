@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress
+from harness.bench.bars import bar_of
 from harness.bench.figures import Row, Spread, number
 from harness.bench.lifecycle import Birth
 from harness.bench.namespace import PACKAGES, Namespace, check
 from harness.bench.pktgen import Transmit
 from harness.bench.receive import Receive
-from harness.bench.rig import Datagrams, Nobody, Rig, Start, Taps
+from harness.bench.rig import Datagrams, Nobody, Rig, Start, Streams, Taps
 from harness.bench.tcp import SERVER, SERVING, RoundTrip, Stream
 from harness.errors import EnvironmentLacks, UsageError
 from harness.setup.steps import tools
@@ -56,10 +57,11 @@ TO_NOBODY: tuple[OnWire, ...] = tuple(
     for size, queues, burst, clones in product((64, 1500), (1, 2, 4), (1, 32), (0, 1000))
     if not (burst > 1 and not clones)  # pktgen refuses a burst of fresh buffers
 )
-TO_PARTNER: tuple[OnWire, ...] = (Receive(),)
+TO_PARTNER: tuple[OnWire, ...] = (Receive("dgram"),)
+TO_STREAM: tuple[OnWire, ...] = (Receive("stream"),)
 TO_KERNEL: tuple[OnWire, ...] = (Stream(reverse=False), Stream(reverse=True), RoundTrip())
 FRESH: tuple[Birth, ...] = (Birth(),)
-WORKLOADS: tuple[Workload, ...] = (*TO_NOBODY, *TO_PARTNER, *TO_KERNEL, *FRESH)
+WORKLOADS: tuple[Workload, ...] = (*TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *FRESH)
 OURS, THEIRS = 0, 1
 KINDS = ("hilnic", "qemu-igb")
 T = TypeVar("T", bound=Workload)
@@ -98,7 +100,10 @@ def in_turns(
             tell(f"{workload.name}: round {turn + 1} of {rounds}, {whose}")
             samples[which].append(measure(which))
     ours, theirs = ([Spread.of(values) for values in zip(*side, strict=True)] for side in samples)
-    return [Row(*found) for found in zip(workload.quantities, ours, theirs, strict=True)]
+    return [
+        Row(quantity, mine, its, bar=bar_of(quantity.name))
+        for quantity, mine, its in zip(workload.quantities, ours, theirs, strict=True)
+    ]
 
 
 class Bench:
@@ -126,6 +131,10 @@ class Bench:
             self._tell("plugging both cards, with far ends of ours")
             with Rig(start, Datagrams(), self._folder / "partner", self._plan.card) as rig:
                 self._rows_of(rig, to_partner)
+        if to_stream := self._wanted(TO_STREAM):
+            self._tell("plugging both cards, with streams to far ends of ours")
+            with Rig(start, Streams(), self._folder / "stream", self._plan.card) as rig:
+                self._rows_of(rig, to_stream)
         if to_kernel:
             self._with_kernel(start, to_kernel)
         for workload in self._wanted(FRESH):

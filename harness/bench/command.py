@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from guest_images.errors import EnvironmentLacks as SetUpLacks
 from guest_images.errors import UsageError as SetUpUsage
+from harness.bench.bars import means
 from harness.bench.bench import Bench, Plan, line
 from harness.bench.environment import environment
 from harness.bench.figures import table, write
@@ -51,6 +52,7 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
             try:
                 Bench(lab, request.plan, request.folder, progress.start, done).run()
             finally:
+                rows.extend(means(rows))
                 if rows:
                     write(rows, around, request.json)
     finally:

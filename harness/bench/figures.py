@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-HEAD = ("workload", "unit", "better", "ours", "QEMU's igb", "ours/theirs")
+HEAD = ("workload", "unit", "better", "ours", "QEMU's igb", "ours/theirs", "bar", "")
 GAP = "  "
 
 
@@ -49,16 +49,30 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quantity, measured for both cards; ``skipped`` says why it was not, and then there is no spread."""
+    """One quantity, measured for both cards; ``skipped`` says why it was not, and then there is no spread.
+
+    ``given`` is the ratio of a row that sums up others. ``bar`` is the ratio that is wanted, if one is.
+    """
 
     quantity: Quantity
     ours: Spread | None = None
     theirs: Spread | None = None
     skipped: str = ""
+    given: float | None = None
+    bar: float | None = None
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the bar is reached; None without a bar or a ratio."""
+        if self.bar is None or self.ratio is None:
+            return None
+        return self.ratio >= self.bar if self.quantity.more_is_better else self.ratio <= self.bar
 
     @property
     def ratio(self) -> float | None:
         """Ours over theirs, by the medians; None where that is no number."""
+        if self.given is not None:
+            return self.given
         if self.ours is None or self.theirs is None or self.theirs.median == 0:
             return None
         return self.ours.median / self.theirs.median
@@ -100,9 +114,12 @@ def table(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     quantity = row.quantity
     better = "more" if quantity.more_is_better else "less"
-    ours, theirs = (str(spread) if spread else "skipped" for spread in (row.ours, row.theirs))
+    missing = "" if row.given is not None else "skipped"
+    ours, theirs = (str(spread) if spread else missing for spread in (row.ours, row.theirs))
     ratio = "" if row.ratio is None else number(row.ratio)
-    return quantity.name, quantity.unit, better, ours, theirs, ratio
+    bar = "" if row.bar is None else f"{'≥' if quantity.more_is_better else '≤'} {row.bar:g}"
+    reached = {None: "", True: "ok", False: "missed"}[row.ok]
+    return quantity.name, quantity.unit, better, ours, theirs, ratio, bar, reached
 
 
 def as_json(rows: Sequence[Row], environment: Mapping[str, str]) -> list[dict[str, object]]:
@@ -114,6 +131,8 @@ def as_json(rows: Sequence[Row], environment: Mapping[str, str]) -> list[dict[st
             "theirs": row.theirs.median if row.theirs else None,
             "unit": row.quantity.unit,
             "ratio": row.ratio,
+            "bar": row.bar,
+            "ok": row.ok,
             "better": "more" if row.quantity.more_is_better else "less",
             "ours_range": [row.ours.least, row.ours.most] if row.ours else None,
             "theirs_range": [row.theirs.least, row.theirs.most] if row.theirs else None,

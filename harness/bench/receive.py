@@ -40,9 +40,17 @@ def flood(side: Side, count: int = FLOWS) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """64-byte frames over FLOWS flows to a socket that nobody reads; what the driver counts is what counts."""
+    """64-byte frames over FLOWS flows to a socket that nobody reads; what the driver counts is what counts.
 
-    name: str = f"receive 64 B, {FLOWS} flows"
+    ``wire`` names the kind of wire of the rig that this is for.
+    """
+
+    wire: str
+
+    @property
+    def name(self) -> str:
+        """How the workload is called."""
+        return f"receive 64 B, {FLOWS} flows, {self.wire}"
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from harness.bench.far_end import FarEnd
+from harness.bench.far_stream import StreamEnd
 from harness.card import Card
 from harness.deadline import Deadline
 from harness.emulator import CardOptions, CardProcess, CardSockets
@@ -57,11 +58,11 @@ class Side:
     mac: str
     partner: str
     partner_mac: str
-    far_end: FarEnd | None
+    far_end: FarEnd | StreamEnd | None
     control: Card | None
 
     @property
-    def wire(self) -> FarEnd:
+    def wire(self) -> FarEnd | StreamEnd:
         """The far end. Raises LabBroken for a card on a TAP wire."""
         if self.far_end is None:
             raise LabBroken(f"{self.netif.name} must lead to the harness, and leads to a TAP interface")
@@ -97,7 +98,7 @@ class Wiring(Protocol):
     def netdev(self, place: int, ident: str) -> dict[str, Any]:
         """Return QEMU's backend for the card at ``place``."""
 
-    def connect(self, place: int) -> FarEnd | None:
+    def connect(self, place: int) -> FarEnd | StreamEnd | None:
         """Make the far end work, once the card's end is there; return it if it is ours."""
 
     def close(self) -> None:
@@ -130,6 +131,42 @@ class Datagrams:
 
     def connect(self, place: int) -> FarEnd:
         """Connect the far end to the card's end."""
+        self._ends[place].connect(Deadline.after(CONNECT_S))
+        return self._ends[place]
+
+    def close(self) -> None:
+        """Close the far ends."""
+        self._undo.close()
+
+
+class Streams:
+    """Wires of Unix streams to far ends in this process, whom the cards call."""
+
+    enter: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._undo = ExitStack()
+        self._folder = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-bench-")))
+        self._ends = [self._undo.enter_context(StreamEnd(self._path(place))) for place in range(len(SLOTS))]
+
+    def _path(self, place: int) -> Path:
+        return self._folder / f"far-{place}"
+
+    def wire(self, place: int) -> str:
+        """Return the emulator's ``--wire``."""
+        return f"stream:connect={self._path(place)}"
+
+    def netdev(self, place: int, ident: str) -> dict[str, Any]:
+        """Return QEMU's backend."""
+        return {
+            "type": "stream",
+            "id": ident,
+            "server": False,
+            "addr": {"type": "unix", "path": str(self._path(place))},
+        }
+
+    def connect(self, place: int) -> StreamEnd:
+        """Take the card's call."""
         self._ends[place].connect(Deadline.after(CONNECT_S))
         return self._ends[place]
 

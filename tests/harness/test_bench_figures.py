@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.bench.bars import BARS, MEANS, bar_of, means
+from harness.bench.bench import WORKLOADS
 from harness.bench.figures import Quantity, Row, Spread, as_json, number, percentile, table, write
 from harness.errors import UsageError
 
@@ -71,14 +74,14 @@ def test_there_is_no_ratio_without_a_divisor(row: Row) -> None:
 
 def test_the_table_lines_up_and_says_which_way_is_better() -> None:
     rows = [
-        Row(RATE, Spread(5000.0, 4000.0, 6000.0), Spread(20_000.0, 19_000.0, 21_000.0)),
-        Row(DELAY, Spread(300.0, 200.0, 400.0), Spread(150.0, 100.0, 160.0)),
+        Row(RATE, Spread(5000.0, 4000.0, 6000.0), Spread(20_000.0, 19_000.0, 21_000.0), bar=0.3),
+        Row(DELAY, Spread(300.0, 200.0, 400.0), Spread(150.0, 100.0, 160.0), bar=2.5),
     ]
     assert table(rows) == [
-        "workload  unit       better                 ours              QEMU's igb  ours/theirs",
-        "--------  ---------  ------  -------------------  ----------------------  -----------",
-        "transmit  packets/s  more    5,000 (4,000–6,000)  20,000 (19,000–21,000)        0.250",
-        "ping p50  µs         less          300 (200–400)           150 (100–160)         2.00",
+        "workload  unit       better                 ours              QEMU's igb  ours/theirs    bar",
+        "--------  ---------  ------  -------------------  ----------------------  -----------  -----  ------",
+        "transmit  packets/s  more    5,000 (4,000–6,000)  20,000 (19,000–21,000)        0.250  ≥ 0.3  missed",
+        "ping p50  µs         less          300 (200–400)           150 (100–160)         2.00  ≤ 2.5      ok",
     ]
 
 
@@ -96,6 +99,8 @@ def test_json_has_medians_ranges_and_the_environment() -> None:
         "theirs": 12.0,
         "unit": "packets/s",
         "ratio": 0.25,
+        "bar": None,
+        "ok": None,
         "better": "more",
         "ours_range": [1.0, 4.0],
         "theirs_range": [11.0, 13.0],
@@ -114,3 +119,18 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(UsageError, match=r"taken/bench\.json must be writable, and is not"):
         write([], {}, tmp_path / "taken" / "bench.json")
+
+
+def test_every_bar_is_that_of_some_workload_and_means_are_geometric() -> None:
+    names = [quantity.name for workload in WORKLOADS for quantity in workload.quantities] + list(MEANS)
+    for pattern, _ in BARS:
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
+    assert bar_of("transmit 64 B, 2 queues, burst 32, clones 1000") == 1.3
+    assert bar_of("transmit 1500 B, 4 queues, burst 1, clones 0") == 0.9
+    assert bar_of("transmit 64 B, 2 queues, burst 32, clones 1000: not counted by the card") is None
+    rows = [
+        Row(Quantity(f"transmit 64 B, 1 queues, burst {burst}, clones 0", "packets/s"), spread, Spread(1, 1, 1))
+        for burst, spread in ((1, Spread(1, 1, 1)), (32, Spread(4, 4, 4)))
+    ]
+    [mean] = means(rows)
+    assert (mean.quantity.name, mean.ratio, mean.ok) == ("transmit, geometric mean", 2.0, True)
