@@ -59,6 +59,7 @@ fp_new(void *handle, const struct fp_upcalls *up)
     e->last_waiting = &e->first_waiting;
     e->rate_mbps = -1;
     e->pump.when = FP_NEVER;
+    e->generation.when = FP_NEVER;
     e->mode = FP_INTX;
     for (uint32_t n = 0; n < FP_QUEUES; n++) {
         e->rx[n].ring.queue = e->tx[n].ring.queue = n;
@@ -102,6 +103,7 @@ fp_free(struct fp_engine *e)
     fp_tell_close(&e->tell);
     fp_shared_close(e);
     fp_wire_close(&e->wire);
+    fp_generator_close(e);
     free(e->frame);
     free(e->inner);
     free(e->arrived);
@@ -148,7 +150,7 @@ fp_arm(struct fp_engine *e, struct fp_timer *timer, int64_t when)
 int64_t
 fp_next_timer(const struct fp_engine *e)
 {
-    int64_t next = e->pump.when;
+    int64_t next = e->pump.when < e->generation.when ? e->pump.when : e->generation.when;
 
     for (uint32_t n = 0; n < FP_VECTORS; n++) {
         if (e->moderation[n].when < next) {
@@ -164,8 +166,8 @@ next_due(struct fp_engine *e, int64_t now, uint64_t limit)
 {
     struct fp_timer *first = NULL;
 
-    for (uint32_t n = 0; n <= FP_VECTORS; n++) {
-        struct fp_timer *t = n < FP_VECTORS ? &e->moderation[n] : &e->pump;
+    for (uint32_t n = 0; n < FP_VECTORS + 2; n++) {
+        struct fp_timer *t = n < FP_VECTORS ? &e->moderation[n] : n == FP_VECTORS ? &e->pump : &e->generation;
 
         if (t->when <= now && t->when != FP_NEVER && t->order < limit &&
             (first == NULL || t->when < first->when || (t->when == first->when && t->order < first->order))) {
@@ -190,6 +192,8 @@ fp_run_due(struct fp_engine *e)
         timer->when = FP_NEVER;
         if (timer == &e->pump) {
             fp_pump(e);
+        } else if (timer == &e->generation) {
+            fp_generate_batch(e);
         } else {
             fp_moderation_over(e, (uint32_t)(timer - e->moderation));
         }

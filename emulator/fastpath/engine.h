@@ -194,6 +194,8 @@ struct fp_engine {
     struct fp_departure departure;
     int64_t departs_ns, free_ns;
     struct fp_timer pump;
+    struct fp_timer generation;
+    struct fp_generator *generator; /* NULL: the wire is another */
     uint8_t *frame;   /* one frame that is built */
     uint8_t *inner;   /* a received frame without its outer tag */
     uint8_t *arrived; /* a received frame that may be changed */
@@ -283,6 +285,11 @@ void fp_count(struct fp_engine *e, uint32_t slot);
 void fp_count_arrived(struct fp_engine *e, size_t size);
 void fp_count_received(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size);
+
+/* -- the generator ---------------------------------------------------------------------------------------- */
+bool fp_generate(struct fp_engine *e, const uint8_t *frames, size_t size, size_t count, uint64_t rate);
+void fp_generate_batch(struct fp_engine *e);
+void fp_generator_close(struct fp_engine *e);
 
 /* -- the loop --------------------------------------------------------------------------------------------- */
 enum fp_ready { FP_OTHER = 1, FP_CLIENT = 2, FP_TIME = 4, FP_ATTENTION = 8 };

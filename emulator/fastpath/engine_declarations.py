@@ -141,6 +141,7 @@ bool fp_store32(struct fp_memory *m, uint64_t iova, uint32_t value);
 void fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data,
              size_t size);
 const struct fp_record *fp_record_at(const struct fp_tell *t, uint64_t number);
+bool fp_generate(struct fp_engine *e, const uint8_t *frames, size_t size, size_t count, uint64_t rate);
 void fp_capture_to(struct fp_wire *w, int fd);
 void fp_stream_begin(struct fp_wire *w, int fd);
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);

@@ -6,9 +6,11 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from emulator.errors import WorldError
 from emulator.wires.capture import CapturedWire
 from emulator.wires.dgram import DgramWire
 from emulator.wires.end import WireCounts
+from emulator.wires.generate import GeneratorWire
 from emulator.wires.null import NullWire
 from emulator.wires.stream import StreamWire
 from emulator.wires.tap import TapWire
@@ -30,6 +32,7 @@ class NativeWire:
         self._native = engine.e.wire
         self._wire = wire
         self._file: CaptureFile | None = None
+        self._watched = True
         inner = wire.wire if isinstance(wire, CapturedWire) else wire
         self._stream = inner if isinstance(inner, StreamWire) else None
         if self._begin(inner):
@@ -47,6 +50,13 @@ class NativeWire:
             return True
         if isinstance(wire, NullWire):
             native.kind = lib.FP_WIRE_NULL
+            return True
+        if isinstance(wire, GeneratorWire):
+            frames = b"".join(wire.frames)
+            if not lib.fp_generate(self._engine.e, frames, len(wire.frames[0]), len(wire.frames), wire.rate):
+                raise WorldError("the generator must have memory, and gets none")
+            native.kind = lib.FP_WIRE_NULL
+            self._watched = False
             return True
         if isinstance(wire, TapWire):
             native.kind = lib.FP_WIRE_TAP
@@ -82,6 +92,8 @@ class NativeWire:
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait for; a stream's changes with its partner."""
+        if not self._watched:
+            return None
         handed_over = self._stream is not None and self._native.kind == self._lib.FP_WIRE_STREAM
         return int(self._native.fd) if handed_over else self._wire.fileno()
 

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The card alone: a driver without a guest, over the card's socket and shared memory, against a copy of the same bytes.
+
+The driver is as cheap as one can be: a ring that was written beforehand, one doorbell for a thousand packets, one look
+at the last of them. What is counted is the card's own CPU time.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_model.igb.spec.descriptors import TxContext, TxData
+from device_model.igb.spec.general import CTRL
+from device_model.igb.spec.receive import RCTL, RDBAH, RDBAL, RDLEN, RDT, RXDCTL, SRRCTL
+from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDLEN, TDT, TXDCTL
+from harness.bench.figures import Quantity
+from harness.deadline import Deadline, wait_until
+from harness.emulator import CardOptions, CardProcess, CardSockets
+from harness.vfio_user import ScriptedHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from device_model.declare import Register
+
+BASE = 0x1_0000_0000
+RING, BUFFERS = BASE, BASE + 0x10_0000
+MEMORY = 64 << 20
+SLOTS = 2048
+BUFFER = 2048
+FOR_S = 1.0
+LINK_S = 10.0
+ENOUGH_S = 30.0
+MAC = "52:54:00:82:57:60"
+FCS = 4
+HEADERS, MSS, BIG = 54, 1460, 64 * 1024
+LINK_UP = 2
+RECEIVE_IN_2_KIB = 0x0200_0002
+"""SRRCTL: advanced descriptors of one buffer, 2 KiB."""
+
+DONE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """``size`` bytes a frame (64 counts the FCS), or with ``size`` BIG a packet that the card cuts up."""
+
+    size: int
+    receive: bool = False
+
+    @property
+    def name(self) -> str:
+        """How the workload is called."""
+        what = "64 KiB cut up" if self.size == BIG else f"{self.size} B"
+        return f"card alone, {'receive' if self.receive else 'transmit'} {what}"
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What it measures, for each second of the card's CPU time; the other column is a copy of the same bytes."""
+        return (Quantity(self.name, "Gbit/s of a core" if self.size == BIG else "packets/s of a core"),)
+
+    def measure(self, folder: Path, card: tuple[str, ...]) -> tuple[float, ...]:
+        """Drive a fresh card for about a second."""
+        with ExitStack() as undo:
+            sockets = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-bench-")))
+            wire = f"generate:mac={MAC},flows=64,size={self.size},rate=0" if self.receive else "null"
+            options = CardOptions(mac=MAC, rate="unlimited", wire=wire, capture=False, arguments=card)
+            paths = CardSockets(*(sockets / name for name in ("vfio", "control", "wire", "peer")))
+            process = undo.enter_context(CardProcess(options, paths, folder))
+            process.wait_ready()
+            host = undo.enter_context(ScriptedHost(paths.vfio_user, MEMORY, BASE, 1))
+            driver = Driver(host, process.child.pid)
+            driver.link_up()
+            if self.receive:
+                return (driver.receive(),)
+            return (driver.cut_up() if self.size == BIG else driver.transmit(self.size),)
+
+
+def copied(size: int) -> float:
+    """Return how many times a second ``size`` bytes are copied, of which there are as many as a ring's."""
+    source = bytes(range(256)) * (SLOTS * size // 256 + 1)
+    target = bytearray(len(source))
+    rounds = 0
+    began = time.perf_counter()
+    while (took := time.perf_counter() - began) < FOR_S / 4:
+        target[:] = source
+        rounds += 1
+    return rounds * SLOTS / took
+
+
+class Driver:
+    """Queue 0, both ways, of the card of process ``pid``."""
+
+    def __init__(self, host: ScriptedHost, pid: int) -> None:
+        self._host = host
+        self._pid = pid
+
+    def _put(self, reg: type[Register], value: int) -> None:
+        self._host.write(reg.at, value)
+
+    def link_up(self) -> None:
+        """Let the MAC have its link."""
+        self._put(CTRL, self._host.read(CTRL.at) | CTRL.slu.mask)
+        status = CTRL.at + 8
+        wait_until(lambda: self._host.read(status) & LINK_UP, Deadline.after(LINK_S), "the card's link")
+
+    def _cpu_s(self) -> float:
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _rate(self, rounds: Iterator[int]) -> float:
+        """Return how many of what ``rounds`` yields there are in a second of the card's CPU time."""
+        next(rounds)
+        done, cpu, began = 0, self._cpu_s(), time.monotonic()
+        while time.monotonic() - began < FOR_S:
+            done += next(rounds)
+        return done / max(self._cpu_s() - cpu, 1e-3)
+
+    # -- transmit --------------------------------------------------------------------------------------
+
+    def transmit(self, size: int) -> float:
+        """Return packets a second."""
+        length = size - FCS
+        raw = b"".join(
+            TxData.encode(
+                address=BUFFERS + n * BUFFER, dtalen=length, dtyp=3, dext=1, ifcs=1, eop=1, rs=1, paylen=length
+            )
+            for n in range(SLOTS)
+        )
+        for n in range(SLOTS):
+            self._host.put(BUFFERS + n * BUFFER, bytes(12) + b"\x88\xb5" + bytes(length - 14))
+        return self._rate(self._sent(raw, SLOTS // 2))
+
+    def cut_up(self) -> float:
+        """Return gigabits a second of packets that leave in segments of MSS bytes."""
+        context = TxContext.encode(maclen=14, iplen=20, l4len=20, ipv4=1, l4t=1, dtyp=2, dext=1, mss=MSS)
+        payload = BIG - HEADERS
+        pieces = [BIG // 4] * 4
+        packet = [context]
+        for n, size in enumerate(pieces):
+            last = n == len(pieces) - 1
+            fields = {"tse": 1, "ixsm": 1, "txsm": 1, "paylen": payload} if n == 0 else {"tse": 1}
+            address = BUFFERS + sum(pieces[:n])
+            packet.append(
+                TxData.encode(address=address, dtalen=size, dtyp=3, dext=1, ifcs=1, eop=last, rs=last, **fields)
+            )
+        many = SLOTS // 16
+        raw = b"".join(packet * many)
+        headers = bytes(12) + b"\x08\x00\x45" + bytes(8) + b"\x06" + bytes(22) + b"\x50\x10" + bytes(8)
+        self._host.put(BUFFERS, headers.ljust(HEADERS, b"\0"))
+        slots = len(packet) * many
+        packets = self._rate(self._sent(raw.ljust(2 * slots * 16, b"\0")[: slots * 16] * 2, slots)) / len(packet)
+        return packets * BIG * 8 / 1e9
+
+    def _sent(self, raw: bytes, half: int) -> Iterator[int]:
+        """Send one half of the ring after the other; yield the descriptors of each when its last is done."""
+        slots = len(raw) // 16
+        self._put(TDBAL, RING & 0xFFFF_FFFF)
+        self._put(TDBAH, RING >> 32)
+        self._put(TDLEN, slots * 16)
+        self._put(TXDCTL, TXDCTL.enable.mask | 1 << 16)
+        self._put(TCTL, TCTL.en.mask)
+        memory, start = self._host.memory, RING - BASE
+        while True:
+            for first in range(0, slots, half):
+                at = start + first * 16
+                memory[at : at + half * 16] = raw[first * 16 : (first + half) * 16]
+                self._put(TDT, (first + half) % slots)
+                self._until(at + half * 16 - 4)
+                yield half
+
+    # -- receive ---------------------------------------------------------------------------------------
+
+    def receive(self) -> float:
+        """Return packets a second."""
+        self._put(RDBAL, RING & 0xFFFF_FFFF)
+        self._put(RDBAH, RING >> 32)
+        self._put(RDLEN, SLOTS * 16)
+        self._put(SRRCTL, RECEIVE_IN_2_KIB)
+        self._put(RXDCTL, RXDCTL.enable.mask)
+        return self._rate(self._received())
+
+    def _received(self) -> Iterator[int]:
+        """Hand over one half of the ring after the other; yield the frames of each when its last has come."""
+        raw = b"".join(struct.pack("<QQ", BUFFERS + n * BUFFER, 0) for n in range(SLOTS))
+        memory, start, half = self._host.memory, RING - BASE, SLOTS // 2
+        memory[start : start + len(raw)] = raw
+        self._put(RDT, SLOTS - 1)
+        self._put(RCTL, RCTL.en.mask | RCTL.upe.mask)
+        while True:
+            for first in (0, half):
+                at = start + first * 16
+                self._until(at + half * 16 - 8)
+                memory[at : at + half * 16] = raw[first * 16 : (first + half) * 16]
+                self._put(RDT, (first + half - 1) % SLOTS)
+                yield half
+
+    def _until(self, at: int) -> None:
+        """Wait, without sleeping, until the bit DONE is set in the byte of memory at ``at``."""
+        memory, end = self._host.memory, time.monotonic() + ENOUGH_S
+        while not memory[at] & DONE:
+            if time.monotonic() > end:
+                wait_until(lambda: memory[at] & DONE, Deadline.after(0.1), "the card finishing half a ring")
