@@ -27,7 +27,18 @@ from emulator.vfu.build import python_flags, run
 
 HERE = Path(__file__).resolve().parent
 MODULE = "emulator.fastpath._engine"
-FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-O3", "-g", "-fPIC", "-fno-omit-frame-pointer")
+FLAGS = (
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-O3",
+    "-g",
+    "-fPIC",
+    "-fno-omit-frame-pointer",
+    "-fvisibility=hidden",
+    "-ftls-model=initial-exec",
+)
 PREAMBLE = """
 #include "accept.h"
 #include "checksum.h"

@@ -209,7 +209,7 @@ void fp_reset(struct fp_engine *e);
 void fp_changed(struct fp_engine *e); /* registers were changed behind the engine's back */
 
 /* -- time ------------------------------------------------------------------------------------------------- */
-int64_t fp_now(struct fp_engine *e);
+int64_t fp_now(struct fp_engine *e); /* looks at the clock; e->now is what it showed the last time */
 void fp_set_clock(struct fp_engine *e, int64_t now);
 void fp_arm(struct fp_engine *e, struct fp_timer *timer, int64_t when);
 int64_t fp_next_timer(const struct fp_engine *e);
@@ -281,7 +281,6 @@ uint32_t fp_release_completions(struct fp_engine *e, uint32_t n, int64_t count);
 void fp_complete_now(struct fp_engine *e, uint32_t n, uint32_t index);
 
 /* -- statistics ------------------------------------------------------------------------------------------- */
-void fp_count(struct fp_engine *e, uint32_t slot);
 void fp_count_arrived(struct fp_engine *e, size_t size);
 void fp_count_received(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size);
@@ -310,6 +309,31 @@ int fp_turn(struct fp_engine *e, struct fp_turn *turn);
 /* small things */
 static inline uint32_t fp_peek(const struct fp_engine *e, uint32_t slot) { return e->regs[slot]; }
 static inline bool fp_has(const struct fp_engine *e, uint32_t slot, uint32_t mask) { return (e->regs[slot] & mask) != 0; }
-void fp_slots_add(struct fp_slots *s, uint32_t slot);
+void fp_slots_grow(struct fp_slots *s);
+
+static inline void
+fp_slots_add(struct fp_slots *s, uint32_t slot)
+{
+    if (s->count == s->room) {
+        fp_slots_grow(s);
+    }
+    if (s->count < s->room) {
+        s->slots[s->count++] = slot;
+    }
+}
+
+static inline void
+fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data, size_t size)
+{
+    if (__builtin_expect(e->tell.on, 0)) {
+        fp_tell_of(e, kind, a, b, c, d, data, size);
+    }
+}
+
+static inline void
+fp_count(struct fp_engine *e, uint32_t slot)
+{
+    e->regs[slot] += e->regs[slot] != UINT32_MAX;
+}
 
 #endif

@@ -66,7 +66,7 @@ throttled(struct fp_engine *e, uint32_t vector)
 {
     int64_t until = e->quiet_until[vector];
 
-    if (until == 0 || e->faults.ignore_eitr || fp_now(e) >= until) {
+    if (until == 0 || e->faults.ignore_eitr || e->now >= until) {
         return false;
     }
     if (e->moderation[vector].when == FP_NEVER) {
@@ -81,7 +81,7 @@ start_moderation(struct fp_engine *e, uint32_t vector)
 {
     uint32_t interval_us = (e->regs[SLOT_EITR + vector] & EITR_INTERVAL_MASK) >> EITR_INTERVAL_SHIFT;
 
-    e->quiet_until[vector] = interval_us ? fp_now(e) + (int64_t)interval_us * 1000 : 0;
+    e->quiet_until[vector] = interval_us ? e->now + (int64_t)interval_us * 1000 : 0;
 }
 
 /* -- mode A: a vector for every IVAR entry ------------------------------------------------------------------ */

@@ -452,6 +452,9 @@ fp_arrive(struct fp_engine *e, const uint8_t *frame, size_t size, bool looped)
 {
     uint8_t *copy = looped ? e->looped : e->arrived;
 
+    if (!looped) {
+        fp_now(e);
+    }
     if (size <= FP_PACKET_MOST + FP_PACKET_ROOM) {
         memcpy(copy, frame, size);
         fp_arrive_here(e, copy, size, looped);

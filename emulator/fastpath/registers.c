@@ -107,6 +107,7 @@ fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value)
     if (!e->decodes || !e->answers || size != 4 || (offset & 3) != 0 || offset >= FP_BAR_WORDS * 4) {
         return 1;
     }
+    fp_now(e);
     fp_look_at_all(e);
     return fp_written(e, (uint32_t)offset, (uint32_t)value) ? 0 : 1;
 }

@@ -4,14 +4,6 @@
 
 #define FCS 4
 
-void
-fp_count(struct fp_engine *e, uint32_t slot)
-{
-    if (e->regs[slot] != UINT32_MAX) {
-        e->regs[slot]++;
-    }
-}
-
 static void
 add_pair(struct fp_engine *e, uint32_t low, uint32_t high, size_t amount)
 {

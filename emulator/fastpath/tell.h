@@ -55,8 +55,9 @@ struct fp_engine;
 
 bool fp_tell_open(struct fp_tell *t);
 void fp_tell_close(struct fp_tell *t);
-void fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data,
-             size_t size);
+/* Tell of something; nobody listening costs one look (engine.h: fp_tell). */
+void fp_tell_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data,
+                size_t size);
 /* A guest's nonsense, as a sentence. */
 void fp_nonsense(struct fp_engine *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The record of this number, or NULL if it is not there (any more). */

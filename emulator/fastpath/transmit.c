@@ -15,19 +15,15 @@
 #define HEAD_WRITE_BACK_ADDRESS 0x3u
 
 void
-fp_slots_add(struct fp_slots *s, uint32_t slot)
+fp_slots_grow(struct fp_slots *s)
 {
-    if (s->count == s->room) {
-        size_t more = s->room ? s->room * 2 : 64;
-        uint32_t *slots = realloc(s->slots, more * sizeof(*slots));
+    size_t more = s->room ? s->room * 2 : 64;
+    uint32_t *slots = realloc(s->slots, more * sizeof(*slots));
 
-        if (slots == NULL) {
-            return;
-        }
+    if (slots != NULL) {
         s->slots = slots;
         s->room = more;
     }
-    s->slots[s->count++] = slot;
 }
 
 static void

@@ -216,6 +216,7 @@ poll_tap(struct fp_engine *e)
 size_t
 fp_wire_poll(struct fp_engine *e)
 {
+    fp_now(e);
     switch (e->wire.kind) {
     case FP_WIRE_DGRAM: return poll_datagrams(e);
     case FP_WIRE_TAP: return poll_tap(e);

@@ -21,6 +21,7 @@ from device_model.igb.spec.general import CTRL
 from device_model.igb.spec.receive import RCTL, RDBAH, RDBAL, RDLEN, RDT, RXDCTL, SRRCTL
 from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDLEN, TDT, TXDCTL
 from harness.bench.figures import Quantity
+from harness.card import Card
 from harness.deadline import Deadline, wait_until
 from harness.emulator import CardOptions, CardProcess, CardSockets
 from harness.vfio_user import ScriptedHost
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 BASE = 0x1_0000_0000
 RING, BUFFERS = BASE, BASE + 0x10_0000
 MEMORY = 64 << 20
-SLOTS = 2048
+SLOTS = 4096
 BUFFER = 2048
 FOR_S = 1.0
 LINK_S = 10.0
@@ -75,6 +76,7 @@ class Alone:
             paths = CardSockets(*(sockets / name for name in ("vfio", "control", "wire", "peer")))
             process = undo.enter_context(CardProcess(options, paths, folder))
             process.wait_ready()
+            undo.enter_context(Card(paths.control)).call("record", kinds=[])
             host = undo.enter_context(ScriptedHost(paths.vfio_user, MEMORY, BASE, 1))
             driver = Driver(host, process.child.pid)
             driver.link_up()
