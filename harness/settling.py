@@ -58,13 +58,16 @@ def take_back(bound: Bound) -> None:
     """End faults, programs, sockets and changed settings."""
     if bound.control is not None:
         bound.control.heal()
-        if bound.control.register("STATUS") & LINKED != LINKED_1000:
-            bound.control.link_up()
         bound.control.rate(bound.options.rate)
     bound.guest.agent.call("close_all")
     bound.guest.undo.run()
     if not configured(bound.guest):
         configure(bound.guest, bound.netif)
+    if bound.control is not None and bound.control.register("STATUS") & LINKED != LINKED_1000:
+        # The driver must see the old link go: a watchdog of it that is under way would greet the next check's.
+        bound.control.link_down()
+        bound.netif.wait_carrier(present=False, seconds=REST_S)
+        bound.control.link_up()
 
 
 def rest(bound: Bound) -> None:
