@@ -84,17 +84,17 @@ class Alone:
                 return (driver.receive(),)
             return (driver.cut_up() if self.size == BIG else driver.transmit(self.size),)
 
-
-def copied(size: int) -> float:
-    """Return how many times a second ``size`` bytes are copied, of which there are as many as a ring's."""
-    source = bytes(range(256)) * (SLOTS * size // 256 + 1)
-    target = bytearray(len(source))
-    rounds = 0
-    began = time.perf_counter()
-    while (took := time.perf_counter() - began) < FOR_S / 4:
-        target[:] = source
-        rounds += 1
-    return rounds * SLOTS / took
+    def copied(self) -> tuple[float, ...]:
+        """Return the same for a plain copy of as many bytes as a ring holds."""
+        source = bytes(range(256)) * (SLOTS * min(self.size, BUFFER) // 256 + 1)
+        target = bytearray(len(source))
+        rounds = 0
+        began = time.perf_counter()
+        while (took := time.perf_counter() - began) < FOR_S / 4:
+            target[:] = source
+            rounds += 1
+        rate = rounds * len(source) / took
+        return (rate * 8 / 1e9 if self.size == BIG else rate / self.size,)
 
 
 class Driver:

@@ -27,12 +27,23 @@ BARS: tuple[tuple[str, float], ...] = (
 """The first pattern that matches a quantity's whole name gives its bar: the least ratio where more is better, else the
 greatest."""
 
+ABSOLUTE: tuple[tuple[str, float], ...] = (
+    (r"card alone, (transmit|receive) 64 B", 4e6),
+    (r"card alone, transmit 64 KiB cut up", 20.0),
+)
+"""What a second of the card's CPU time must do."""
+
 MEANS = {"transmit, geometric mean": r"transmit .*clones \d+", "receive, geometric mean": r"receive .*, by the driver"}
 
 
 def bar_of(name: str) -> float | None:
     """Return the bar of the quantity called ``name``, if it has one."""
     return next((bar for pattern, bar in BARS if re.fullmatch(pattern, name)), None)
+
+
+def absolute_bar_of(name: str) -> float | None:
+    """Return what the quantity called ``name`` must be by itself, if there is such a bar."""
+    return next((bar for pattern, bar in ABSOLUTE if re.fullmatch(pattern, name)), None)
 
 
 def means(rows: Sequence[Row]) -> list[Row]:

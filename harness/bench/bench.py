@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress
-from harness.bench.bars import bar_of
+from harness.bench.alone import BIG, Alone
+from harness.bench.bars import absolute_bar_of, bar_of
 from harness.bench.figures import Row, Spread, number
 from harness.bench.lifecycle import Birth
 from harness.bench.namespace import PACKAGES, Namespace, check
@@ -61,7 +62,11 @@ TO_PARTNER: tuple[OnWire, ...] = (Receive("dgram"),)
 TO_STREAM: tuple[OnWire, ...] = (Receive("stream"),)
 TO_KERNEL: tuple[OnWire, ...] = (Stream(reverse=False), Stream(reverse=True), RoundTrip())
 FRESH: tuple[Birth, ...] = (Birth(),)
-WORKLOADS: tuple[Workload, ...] = (*TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *FRESH)
+ALONE: tuple[Alone, ...] = (
+    *(Alone(size) for size in (64, 512, 1500, BIG)),
+    *(Alone(size, receive=True) for size in (64, 512, 1500)),
+)
+WORKLOADS: tuple[Workload, ...] = (*ALONE, *TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *FRESH)
 OURS, THEIRS = 0, 1
 KINDS = ("hilnic", "qemu-igb")
 T = TypeVar("T", bound=Workload)
@@ -90,18 +95,24 @@ class Plan:
 
 
 def in_turns(
-    workload: Workload, rounds: int, measure: Callable[[int], tuple[float, ...]], tell: Callable[[str], None]
+    workload: Workload,
+    rounds: int,
+    measure: Callable[[int], tuple[float, ...]],
+    tell: Callable[[str], None],
+    peer: str = "QEMU's igb",
 ) -> list[Row]:
     """Measure OURS and THEIRS ``rounds`` times each, who begins changing from round to round; return the rows."""
     samples: tuple[list[tuple[float, ...]], list[tuple[float, ...]]] = ([], [])
     for turn in range(rounds):
         for which in (OURS, THEIRS) if turn % 2 == 0 else (THEIRS, OURS):
-            whose = "our card" if which == OURS else "QEMU's igb"
+            whose = "our card" if which == OURS else peer
             tell(f"{workload.name}: round {turn + 1} of {rounds}, {whose}")
             samples[which].append(measure(which))
     ours, theirs = ([Spread.of(values) for values in zip(*side, strict=True)] for side in samples)
     return [
         Row(quantity, mine, its, bar=bar_of(quantity.name))
+        if (least := absolute_bar_of(quantity.name)) is None
+        else Row(quantity, mine, its, bar=least, absolute=True)
         for quantity, mine, its in zip(workload.quantities, ours, theirs, strict=True)
     ]
 
@@ -120,6 +131,16 @@ class Bench:
 
     def run(self) -> None:
         """Measure everything that the plan wants. Raises a WorldError at the first thing that breaks."""
+        for alone in self._wanted(ALONE):
+            self._rows(
+                alone,
+                lambda which: (
+                    alone.measure(self._folder / "alone", self._plan.card) if which == OURS else alone.copied()  # noqa: B023 - called at once
+                ),
+                "a copy",
+            )
+        if not any(self._wanted(each) for each in (TO_NOBODY, TO_PARTNER, TO_STREAM, TO_KERNEL, FRESH)):
+            return
         lab = self._lab
         start = Start(lab.materials, lab.machine, snapshot(lab.materials, lab.machine, self._tell))
         to_nobody, to_partner, to_kernel = (self._wanted(each) for each in (TO_NOBODY, TO_PARTNER, TO_KERNEL))
@@ -164,8 +185,8 @@ class Bench:
         for workload in workloads:
             self._rows(workload, lambda which: workload.measure(sides[which]))  # noqa: B023 - called at once
 
-    def _rows(self, workload: Workload, measure: Callable[[int], tuple[float, ...]]) -> None:
-        self._done(in_turns(workload, self._plan.rounds, measure, self._tell))
+    def _rows(self, workload: Workload, measure: Callable[[int], tuple[float, ...]], peer: str = "QEMU's igb") -> None:
+        self._done(in_turns(workload, self._plan.rounds, measure, self._tell, peer))
 
 
 def line(row: Row) -> str:

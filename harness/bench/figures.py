@@ -51,7 +51,8 @@ class Spread:
 class Row:
     """One quantity, measured for both cards; ``skipped`` says why it was not, and then there is no spread.
 
-    ``given`` is the ratio of a row that sums up others. ``bar`` is the ratio that is wanted, if one is.
+    ``given`` is the ratio of a row that sums up others. ``bar`` is the ratio that is wanted, if one is, or with
+    ``absolute`` what ours must be by itself.
     """
 
     quantity: Quantity
@@ -60,13 +61,15 @@ class Row:
     skipped: str = ""
     given: float | None = None
     bar: float | None = None
+    absolute: bool = False
 
     @property
     def ok(self) -> bool | None:
-        """Whether the bar is reached; None without a bar or a ratio."""
-        if self.bar is None or self.ratio is None:
+        """Whether the bar is reached; None without a bar or a figure."""
+        figure = self.ours.median if self.absolute and self.ours else self.ratio
+        if self.bar is None or figure is None:
             return None
-        return self.ratio >= self.bar if self.quantity.more_is_better else self.ratio <= self.bar
+        return figure >= self.bar if self.quantity.more_is_better else figure <= self.bar
 
     @property
     def ratio(self) -> float | None:
@@ -117,7 +120,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     missing = "" if row.given is not None else "skipped"
     ours, theirs = (str(spread) if spread else missing for spread in (row.ours, row.theirs))
     ratio = "" if row.ratio is None else number(row.ratio)
-    bar = "" if row.bar is None else f"{'≥' if quantity.more_is_better else '≤'} {row.bar:g}"
+    bar = "" if row.bar is None else f"{'≥' if quantity.more_is_better else '≤'} {number(row.bar)}"
     reached = {None: "", True: "ok", False: "missed"}[row.ok]
     return quantity.name, quantity.unit, better, ours, theirs, ratio, bar, reached
 
@@ -132,6 +135,7 @@ def as_json(rows: Sequence[Row], environment: Mapping[str, str]) -> list[dict[st
             "unit": row.quantity.unit,
             "ratio": row.ratio,
             "bar": row.bar,
+            "bar_is_absolute": row.absolute,
             "ok": row.ok,
             "better": "more" if row.quantity.more_is_better else "less",
             "ours_range": [row.ours.least, row.ours.most] if row.ours else None,
