@@ -67,6 +67,14 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         help="trap: the card is told of each transmit doorbell; mmap: it looks at a page that the guest writes without "
         "a trap, faster, and with the limits told in docs/engine.md (default: %(default)s)",
     )
+    add(
+        "--least-gap",
+        type=int,
+        default=0,
+        metavar="US",
+        help="leave at least so many microseconds between two messages of a vector that EITR moderates, even if EITR "
+        "asks for fewer: a guest whose interrupts are dear gets fewer of them (default: %(default)s)",
+    )
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")
     add(
@@ -145,6 +153,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         log_level=LOG_LEVELS[given.log_level],
         engine=given.engine,
         doorbells=given.doorbells,
+        least_gap_us=given.least_gap,
     )
     with StopSignal() as stop, ExitStack() as undo:
         if given.die_with_parent:

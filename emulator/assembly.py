@@ -34,6 +34,9 @@ DOORBELLS = ("trap", "mmap")
 DOORBELL_PAGE = range(0x3000, 0x4000)
 """Of BAR 0: the ring registers of transmit queues 0 to 3, at the addresses that Linux igb uses (shared.h)."""
 
+LEAST_GAP_MOST_US = 10_000
+"""About as much as EITR itself can ask for (82576 8.8.12)."""
+
 NAMED_RATES = {"auto": None, "unlimited": 0}
 
 
@@ -54,6 +57,9 @@ class Options:
     engine: str = ""
     """Which engine runs the card; empty: the family's usual one."""
 
+    least_gap_us: int = 0
+    """The least time between two messages of a moderated vector, if it is more than EITR asks for."""
+
     doorbells: str = "trap"
     """How the card learns of transmit doorbells: each by a trap, or by looking at a page that the client maps."""
 
@@ -63,7 +69,9 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     make = family.engines.get(options.engine or next(iter(family.engines)))
     if make is None:
         raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
-    strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm))
+    if not 0 <= options.least_gap_us <= LEAST_GAP_MOST_US:
+        raise UsageError(f"the least gap must be 0 to {LEAST_GAP_MOST_US} µs, not {options.least_gap_us}")
+    strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm), options.least_gap_us)
     patches = [load_patch(text) for text in options.patches]
     function = expose(family.function(strapping.mac), options.irq, options.msix_vectors)
     space = ConfigSpace(function)

@@ -56,6 +56,7 @@ class Strapping:
     mac: bytes
     rate_mbps: int | None = None
     nvm: bytes | None = None
+    least_gap_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ def native_82576(around: Surroundings, strapping: Strapping, undo: ExitStack) ->
 
 def config_of(strapping: Strapping) -> Config:
     """Return the configuration of an 82576."""
-    return Config(mac=strapping.mac, nvm_image=strapping.nvm, rate_mbps=strapping.rate_mbps)
+    return Config(
+        mac=strapping.mac, nvm_image=strapping.nvm, rate_mbps=strapping.rate_mbps, least_gap_us=strapping.least_gap_us
+    )
 
 
 FAMILIES = {"82576": Family(igb_pci.function, {"native": native_82576, "python": python_82576})}

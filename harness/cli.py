@@ -217,6 +217,7 @@ def parser() -> argparse.ArgumentParser:
     measures.add_argument(
         "--doorbells", default="", choices=("trap", "mmap"), help="how our card learns of them; default: trap"
     )
+    measures.add_argument("--least-gap", default="", metavar="US", help="between two messages of our card; default: 0")
     _lab_options(measures)
     measures.set_defaults(command=_bench)
 
@@ -358,7 +359,7 @@ def _matrix(arguments: argparse.Namespace) -> ExitStatus:
 
 
 def _bench(arguments: argparse.Namespace) -> ExitStatus:
-    words = {"--engine": arguments.engine, "--doorbells": arguments.doorbells}
+    words = {"--engine": arguments.engine, "--doorbells": arguments.doorbells, "--least-gap": arguments.least_gap}
     card = tuple(word for name, value in words.items() if value for word in (name, value))
     request = BenchRequest(
         plan=Plan(arguments.rounds, arguments.expression, card),

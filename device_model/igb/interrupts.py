@@ -27,6 +27,8 @@ from device_model.igb.spec.interrupts import (
     IVAR,
     IVAR_MISC,
 )
+from device_model.igb.spec.receive import RDLEN
+from device_model.igb.spec.transmit import TDLEN
 from device_model.ports import InterruptMode
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ RXO = 1 << 6
 RXDW = 1 << 7
 """ICR: receive descriptor written back."""
 INT_ASSERTED = 1 << 31
+_SLOT = 16
+"""Bytes of a descriptor."""
+
 _VALID = 0x80
 _VECTOR = 0x1F
 _TCP_TIMER = ICR.tcp_timer.mask
@@ -65,6 +70,15 @@ class InterruptBlock:
         self._timers: list[Timer | None] = [None] * EITR.count
         self._owed = False
         self._line = False
+        self.least_gap_us = 0
+        """Time between two messages of a moderated vector, if it is more than EITR asks for.
+
+        It ends early when half a ring waits behind the message.
+        """
+
+        self._asked_until = [0] * EITR.count
+        self._unseen = [0] * EITR.count
+
         regs.on_read(ICR, self._read_icr)
         regs.on_write(ICR, self._write_icr)
         regs.on_read(ICS, lambda _n: self._icr_as_read())
@@ -86,12 +100,31 @@ class InterruptBlock:
     def raise_receive(self, queue: int) -> None:
         """A descriptor of receive queue ``queue`` was written back."""
         shift = 0 if queue < IVAR.count else 16
-        self._raise_queue((self._regs.peek(IVAR, queue % IVAR.count) >> shift) & 0xFF, RXDW, "rx", queue)
+        entry = (self._regs.peek(IVAR, queue % IVAR.count) >> shift) & 0xFF
+        self._hurry(entry, 1, self._regs.peek(RDLEN, queue))
+        self._raise_queue(entry, RXDW, "rx", queue)
 
-    def raise_transmit(self, queue: int) -> None:
-        """A descriptor of transmit queue ``queue`` was written back."""
+    def raise_transmit(self, queue: int, many: int = 1) -> None:
+        """``many`` descriptors of transmit queue ``queue`` were written back."""
         shift = 8 if queue < IVAR.count else 24
-        self._raise_queue((self._regs.peek(IVAR, queue % IVAR.count) >> shift) & 0xFF, TXDW, "tx", queue)
+        entry = (self._regs.peek(IVAR, queue % IVAR.count) >> shift) & 0xFF
+        self._hurry(entry, many, self._regs.peek(TDLEN, queue))
+        self._raise_queue(entry, TXDW, "tx", queue)
+
+    def _hurry(self, entry: int, many: int, ring_bytes: int) -> None:
+        """End what least_gap_us adds for the entry's vector if half of a ring of ``ring_bytes`` waits behind it."""
+        vector = entry & _VECTOR
+        if not self.least_gap_us or not self._multiple() or not entry & _VALID or vector >= EITR.count:
+            return
+        self._unseen[vector] += many
+        if self._unseen[vector] * _SLOT * 2 >= ring_bytes and self._quiet_until[vector] > self._asked_until[vector]:
+            self._quiet_until[vector] = self._asked_until[vector]
+            timer = self._timers[vector]
+            if timer is not None:
+                timer.cancel()
+                self._timers[vector] = self._clock.call_at(
+                    self._asked_until[vector], lambda: self._moderation_over(vector)
+                )
 
     def raise_causes(self, causes: int) -> None:
         """Set bits of ICR (link, overrun, software …)."""
@@ -106,7 +139,7 @@ class InterruptBlock:
             if timer is not None:
                 timer.cancel()
             self._timers[vector] = None
-            self._quiet_until[vector] = 0
+            self._quiet_until[vector] = self._asked_until[vector] = self._unseen[vector] = 0
         self._owed = False
         self._drive_line(asserted=False)
 
@@ -224,6 +257,10 @@ class InterruptBlock:
 
     def _start_moderation(self, vector: int) -> None:
         interval_us = EITR.interval.of(self._regs.peek(EITR, vector))
+        self._asked_until[vector] = self._clock.now_ns() + interval_us * 1000
+        self._unseen[vector] = 0
+        if interval_us:
+            interval_us = max(interval_us, self.least_gap_us)
         self._quiet_until[vector] = self._clock.now_ns() + interval_us * 1000 if interval_us else 0
 
     def _read_eitr(self, n: int) -> int:
@@ -235,7 +272,7 @@ class InterruptBlock:
         if new & EITR.cnt_ingr.mask:
             return
         counter_us = EITR.counter.of(new) << 2
-        self._quiet_until[n] = self._clock.now_ns() + counter_us * 1000
+        self._quiet_until[n] = self._asked_until[n] = self._clock.now_ns() + counter_us * 1000
         timer = self._timers[n]
         if timer is not None:
             timer.cancel()

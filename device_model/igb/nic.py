@@ -114,6 +114,7 @@ class Igb:
         )
         self._io_address = 0
         self._born_ns = clock.now_ns()
+        self.interrupts.least_gap_us = config.least_gap_us
         self.link.on_change(self._link_changed)
         self.flow_control.on_resume(self.transmitter.kick)
         self.regs.on_write(CTRL, self._write_ctrl)

@@ -90,7 +90,7 @@ class Transmit:
         self._departs_ns = 0
         self._free_ns = 0
         self._timer: Timer | None = None
-        self._finished: set[int] = set()
+        self._finished: dict[int, int] = {}
         regs.on_write(TDBAL, self._ring_moved)
         regs.on_write(TDBAH, self._ring_moved)
         regs.on_write(TDLEN, self._ring_moved)
@@ -350,7 +350,7 @@ class Transmit:
         if not queue.done:
             return
         slots, queue.done = queue.done, []
-        now, ring = self._clock.now_ns(), queue.ring
+        now, ring, written = self._clock.now_ns(), queue.ring, len(slots)
         try:
             low = self._regs.peek(TDWBAL, n)
             if low & TDWBAL.head_wb_en.mask:
@@ -367,10 +367,10 @@ class Transmit:
                         self._tell(events.TxWriteBack(now, n, index))
         except MemoryFault as fault:
             ring.halt(f"{ring.name} cannot be written back, the queue halts: {fault}")
-        self._finished.add(n)
+        self._finished[n] = self._finished.get(n, 0) + written
 
     def _raise(self) -> None:
         """Raise one cause for each queue that reported something, the lowest first."""
-        finished, self._finished = sorted(self._finished), set()
-        for queue in finished:
-            self._interrupts.raise_transmit(queue)
+        finished, self._finished = sorted(self._finished.items()), {}
+        for queue, many in finished:
+            self._interrupts.raise_transmit(queue, many)

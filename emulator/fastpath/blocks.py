@@ -43,13 +43,22 @@ class NativeInterrupts:
     def __init__(self, engine: Engine) -> None:
         self._e, self._lib = engine.e, engine.lib
 
+    @property
+    def least_gap_us(self) -> int:
+        """Time between two messages of a moderated vector, if it is more than EITR asks for."""
+        return int(self._e.least_gap_us)
+
+    @least_gap_us.setter
+    def least_gap_us(self, gap_us: int) -> None:
+        self._e.least_gap_us = gap_us
+
     def raise_receive(self, queue: int) -> None:
         """A descriptor of receive queue ``queue`` was written back."""
         self._lib.fp_raise_receive(self._e, queue)
 
-    def raise_transmit(self, queue: int) -> None:
-        """A descriptor of transmit queue ``queue`` was written back."""
-        self._lib.fp_raise_transmit(self._e, queue)
+    def raise_transmit(self, queue: int, many: int = 1) -> None:
+        """``many`` descriptors of transmit queue ``queue`` were written back."""
+        self._lib.fp_raise_transmit(self._e, queue, many)
 
     def raise_causes(self, causes: int) -> None:
         """Set bits of ICR."""

@@ -171,6 +171,9 @@ struct fp_engine {
     /* interrupts */
     uint32_t mode, messages, master, masked; /* of the PCI side: scheme, table size, bus mastering, vectors masked there */
     int64_t quiet_until[FP_VECTORS];
+    uint32_t least_gap_us; /* between two messages of a moderated vector, if it is more than EITR asks for */
+    int64_t asked_until[FP_VECTORS];
+    uint32_t unseen[FP_VECTORS]; /* descriptors written back since the vector's last message */
     struct fp_timer moderation[FP_VECTORS];
     uint64_t timer_order;
     bool owed, line;
@@ -188,6 +191,7 @@ struct fp_engine {
     int64_t rate_mbps; /* -1: the link's, 0: unlimited */
     uint8_t ready[FP_QUEUES];
     uint32_t ready_first, ready_count, ready_mask, finished;
+    uint32_t finished_slots[FP_QUEUES];
     bool departing, departing_begun, departing_segmented, departing_stamp;
     uint32_t departing_queue, departing_last, departing_frames;
     struct fp_slots departing_report;
@@ -228,7 +232,7 @@ void fp_hook_write(struct fp_engine *e, uint32_t slot, uint32_t old, uint32_t ne
 /* -- interrupts ------------------------------------------------------------------------------------------- */
 bool fp_multiple(const struct fp_engine *e);
 void fp_raise_receive(struct fp_engine *e, uint32_t queue);
-void fp_raise_transmit(struct fp_engine *e, uint32_t queue);
+void fp_raise_transmit(struct fp_engine *e, uint32_t queue, uint32_t many);
 void fp_raise_causes(struct fp_engine *e, uint32_t causes);
 void fp_reset_interrupts(struct fp_engine *e);
 void fp_mode_changed(struct fp_engine *e);

@@ -88,7 +88,7 @@ struct fp_engine {
     struct fp_faults faults;
     struct fp_link link;
     struct fp_wire wire;
-    uint32_t mode, messages, master, masked;
+    uint32_t mode, messages, master, masked, least_gap_us;
     struct fp_rx_queue rx[...];
     struct fp_tx_queue tx[...];
     int64_t rate_mbps;
@@ -118,7 +118,7 @@ int fp_bar_write(void *engine, uint64_t offset, uint32_t size, uint64_t value);
 uint32_t fp_hook_read(struct fp_engine *e, uint32_t slot);
 void fp_hook_write(struct fp_engine *e, uint32_t slot, uint32_t old, uint32_t new);
 void fp_raise_receive(struct fp_engine *e, uint32_t queue);
-void fp_raise_transmit(struct fp_engine *e, uint32_t queue);
+void fp_raise_transmit(struct fp_engine *e, uint32_t queue, uint32_t many);
 void fp_raise_causes(struct fp_engine *e, uint32_t causes);
 void fp_reset_interrupts(struct fp_engine *e);
 void fp_mode_changed(struct fp_engine *e);

@@ -81,6 +81,11 @@ start_moderation(struct fp_engine *e, uint32_t vector)
 {
     uint32_t interval_us = (e->regs[SLOT_EITR + vector] & EITR_INTERVAL_MASK) >> EITR_INTERVAL_SHIFT;
 
+    e->asked_until[vector] = e->now + (int64_t)interval_us * 1000;
+    e->unseen[vector] = 0;
+    if (interval_us != 0 && interval_us < e->least_gap_us) {
+        interval_us = e->least_gap_us;
+    }
     e->quiet_until[vector] = interval_us ? e->now + (int64_t)interval_us * 1000 : 0;
 }
 
@@ -151,16 +156,40 @@ raise_queue(struct fp_engine *e, uint32_t entry, uint32_t icr, enum fp_cause cau
     fp_raise_causes(e, icr);
 }
 
-void
-fp_raise_receive(struct fp_engine *e, uint32_t queue)
+/* End what least_gap_us adds for the entry's vector if half of a ring of this many bytes waits behind it. */
+static void
+hurry(struct fp_engine *e, uint32_t entry, uint32_t many, uint32_t ring_bytes)
 {
-    raise_queue(e, e->regs[SLOT_IVAR + queue % 8] >> (queue < 8 ? 0 : 16) & 0xFF, FP_RXDW, FP_CAUSE_RX, queue);
+    uint32_t vector = entry & VECTOR;
+
+    if (e->least_gap_us == 0 || !fp_multiple(e) || !(entry & VALID) || vector >= FP_VECTORS) {
+        return;
+    }
+    e->unseen[vector] += many;
+    if ((uint64_t)e->unseen[vector] * FP_SLOT * 2 >= ring_bytes && e->quiet_until[vector] > e->asked_until[vector]) {
+        e->quiet_until[vector] = e->asked_until[vector];
+        if (e->moderation[vector].when != FP_NEVER) {
+            fp_arm(e, &e->moderation[vector], e->asked_until[vector]);
+        }
+    }
 }
 
 void
-fp_raise_transmit(struct fp_engine *e, uint32_t queue)
+fp_raise_receive(struct fp_engine *e, uint32_t queue)
 {
-    raise_queue(e, e->regs[SLOT_IVAR + queue % 8] >> (queue < 8 ? 8 : 24) & 0xFF, FP_TXDW, FP_CAUSE_TX, queue);
+    uint32_t entry = e->regs[SLOT_IVAR + queue % 8] >> (queue < 8 ? 0 : 16) & 0xFF;
+
+    hurry(e, entry, 1, e->regs[SLOT_RDLEN + queue]);
+    raise_queue(e, entry, FP_RXDW, FP_CAUSE_RX, queue);
+}
+
+void
+fp_raise_transmit(struct fp_engine *e, uint32_t queue, uint32_t many)
+{
+    uint32_t entry = e->regs[SLOT_IVAR + queue % 8] >> (queue < 8 ? 8 : 24) & 0xFF;
+
+    hurry(e, entry, many, e->regs[SLOT_TDLEN + queue]);
+    raise_queue(e, entry, FP_TXDW, FP_CAUSE_TX, queue);
 }
 
 /* -- mode B: one message or line for all of ICR & IMS --------------------------------------------------------- */
@@ -244,7 +273,8 @@ fp_reset_interrupts(struct fp_engine *e)
 {
     for (uint32_t n = 0; n < FP_VECTORS; n++) {
         e->moderation[n].when = FP_NEVER;
-        e->quiet_until[n] = 0;
+        e->quiet_until[n] = e->asked_until[n] = 0;
+        e->unseen[n] = 0;
     }
     e->owed = false;
     drive_line(e, false);
@@ -435,7 +465,7 @@ fp_write_eitr(struct fp_engine *e, uint32_t n, uint32_t new)
     if (new & EITR_CNT_INGR_MASK) {
         return;
     }
-    e->quiet_until[n] = fp_now(e) + (int64_t)((new & EITR_COUNTER_MASK) >> EITR_COUNTER_SHIFT << 2) * 1000;
+    e->quiet_until[n] = e->asked_until[n] = fp_now(e) + (int64_t)((new & EITR_COUNTER_MASK) >> EITR_COUNTER_SHIFT << 2) * 1000;
     e->moderation[n].when = FP_NEVER;
     fp_deliver_pending(e, n);
 }

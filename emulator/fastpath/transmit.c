@@ -63,6 +63,7 @@ fp_reset_transmit(struct fp_engine *e)
     e->departing = false;
     e->departs_ns = e->free_ns = 0;
     e->finished = 0;
+    memset(e->finished_slots, 0, sizeof(e->finished_slots));
     e->ready_count = e->ready_mask = 0;
     e->offload_stale = true;
     for (uint32_t n = 0; n < FP_QUEUES; n++) {
@@ -178,6 +179,7 @@ write_back(struct fp_engine *e, uint32_t n)
             }
         }
     }
+    e->finished_slots[n] += (uint32_t)q->done.count;
     q->done.count = 0;
     if (!good) {
         fp_ring_halt(e, r);
@@ -198,8 +200,11 @@ raise(struct fp_engine *e)
     while (e->finished != 0) {
         uint32_t n = (uint32_t)__builtin_ctz(e->finished);
 
+        uint32_t many = e->finished_slots[n];
+
         e->finished &= e->finished - 1;
-        fp_raise_transmit(e, n);
+        e->finished_slots[n] = 0;
+        fp_raise_transmit(e, n, many);
     }
 }
 

@@ -304,7 +304,10 @@ def fault_applied(_pair: Pair, choose: Random) -> Step:
 
 def world_changed(pair: Pair, choose: Random) -> Step:
     """What the driver does not do: cable, reset, interrupt scheme, rate; then the driver begins anew."""
-    kind = choose.randrange(5)
+    kind = choose.randrange(6)
+    if kind == 5:
+        gap = choose.choice((0, 20, 250))
+        return Step(("gap", gap), lambda world: setattr(world.nic.interrupts, "least_gap_us", gap))
     if kind == 0:
         speed = choose.choice((10, 100, 1000))
         partner = choose.choice((None, LinkPartner(frozenset({speed}), True, True, True)))

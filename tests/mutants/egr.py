@@ -32,7 +32,7 @@ def neighbouring_queues_are_swapped(card: Card) -> None:
         write(offset ^ (0x40 if offset in NEW else 0x100 if offset in OLD else 0), value)
 
     regs.write = swapped
-    interrupts.raise_transmit = lambda queue: raise_transmit(queue ^ 1)
+    interrupts.raise_transmit = lambda queue, many=1: raise_transmit(queue ^ 1, many)
 
 
 class Nobody(set[int]):

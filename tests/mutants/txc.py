@@ -41,14 +41,14 @@ def transmitter(card: Card) -> Any:
 
 def completions_raise_nothing(card: Card) -> None:
     """DD is written back, and no message ever says so."""
-    card.nic.interrupts.raise_transmit = lambda _queue: None  # type: ignore[attr-defined]
+    card.nic.interrupts.raise_transmit = lambda _queue, _many=1: None  # type: ignore[attr-defined]
 
 
 def completions_raise_the_neighbours_vector(card: Card) -> None:
     """A completion of queue 1 interrupts as one of queue 0, and so on."""
     interrupts: Any = card.nic.interrupts  # type: ignore[attr-defined]
     original = interrupts.raise_transmit
-    interrupts.raise_transmit = lambda queue: original(queue ^ 1)
+    interrupts.raise_transmit = lambda queue, many=1: original(queue ^ 1, many)
 
 
 def newest_packet_is_released_first(card: Card) -> None:
@@ -124,7 +124,7 @@ def released_packets_raise_nothing(card: Card) -> None:
     release = block.release
 
     def silent(n: int, count: int | None) -> int:
-        raised, block._raise = block._raise, lambda: block._finished.discard(n)
+        raised, block._raise = block._raise, lambda: block._finished.pop(n, None)
         try:
             released: int = release(n, count)
         finally:
