@@ -144,6 +144,7 @@ def test_shared_vector_cleans_transmit_and_then_receives(bound: Bound, evidence:
     bound.netif.settings.set_channels(8)
     bound.netif.wait_carrier()
     without_bql(bound)
+    without_deferral(bound)
     without_time_limit(bound)
     steer_to(bound, QUEUE)
     undisturbed(bound)
