@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import claims_command, compare, docs, matrix_command, mutants, run
+from harness import claims_command, compare, docs, matrix_command, mutants_command, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
 from harness.emulator import ENGINES
 from harness.errors import UsageError, WorldError
-from harness.opening import materials
 from harness.report import terminal
 from harness.report.results import ExitStatus
 from harness.spec import catalogue
@@ -167,11 +166,7 @@ def parser() -> argparse.ArgumentParser:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    mutates.add_argument(
-        "-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text"
-    )
-    mutates.add_argument("--table", type=Path, default=Path("tests/mutants"), help="default: %(default)s")
-    mutates.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
+    mutants_command.declare(mutates)
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
 
@@ -291,39 +286,7 @@ def _explain(arguments: argparse.Namespace) -> ExitStatus:
 
 
 def _mutants(arguments: argparse.Namespace) -> ExitStatus:
-    book = catalogue.load()
-    table = mutants.read_table(arguments.table)
-    for claim_id in table.claim_ids:
-        book.get(claim_id)
-    text = arguments.expression.lower()
-    release = materials(arguments.kernel).image.kernel_release
-    chosen = [mutant for mutant in table.mutants if text in f"{mutant.claim_id} {mutant.function}".lower()]
-    foreign = [mutant.claim_id for mutant in chosen if not book.get(mutant.claim_id).kernels.admits(release)]
-    chosen = [mutant for mutant in chosen if mutant.claim_id not in foreign]
-    if foreign:
-        print(f"left out, since they speak of other kernels than {release}: {', '.join(foreign)}")
-    if not chosen:
-        raise UsageError(f"-k must match a claim or a fault of {arguments.table}, not {arguments.expression!r}")
-    options = [f"--accel={arguments.accel}", f"--smp={arguments.smp}"]
-    options += [f"--kernel={arguments.kernel}"] if arguments.kernel else []
-    progress = terminal.Progress(Console(sys.stdout.isatty()))
-
-    def attempt(mutant: mutants.Mutant) -> tuple[mutants.Fate, str]:
-        progress.start(f"{mutant.claim_id} {mutant.function}")
-        return mutants.try_mutant(mutant, arguments.report.absolute(), options)
-
-    try:
-        fates = mutants.try_mutants(chosen, attempt, progress.finish)
-    finally:
-        progress.close()
-    killed = sum(fate is mutants.Fate.KILLED for fate in fates.values())
-    print(f"{killed} of {len(fates)} mutants killed; what each run said is in {arguments.report}")
-    must = [claim.id for claim in book if claim.priority.value == "P0" and not claim.waived]
-    missing = [claim_id for claim_id in must if claim_id not in table.claim_ids]
-    if missing and not arguments.expression:
-        print(f"{len(missing)} must-claims have no mutant: {', '.join(missing)}")
-        return ExitStatus.BROKEN
-    return ExitStatus.HOLDS if killed == len(fates) else ExitStatus.BROKEN
+    return mutants_command.command(arguments, terminal.Progress(Console(sys.stdout.isatty())), print)
 
 
 def _compare(arguments: argparse.Namespace) -> ExitStatus:
