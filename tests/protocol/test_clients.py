@@ -47,7 +47,9 @@ def test_many_clients_one_after_the_other(card: CardProcess) -> None:
             client.enable()
             client.write(BAR0, 0x40, 0xA000 + turn)
             assert client.read(BAR0, 0x40) == 0xA000 + turn
-    assert eventually(lambda: card.descriptors() == descriptors)
+    assert eventually(lambda: card.descriptors() <= descriptors), (
+        "the client of the test before may have been among them"
+    )
 
 
 def test_a_second_client_waits_until_the_first_has_left(card: CardProcess) -> None:
