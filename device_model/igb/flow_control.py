@@ -54,7 +54,9 @@ class FlowControl:
         self._resumed: Callable[[], None] = _nothing
         self._until_ns = 0
         self._timer: Timer | None = None
-        self._xoff_sent = False
+        self.xoff_sent = False
+        """Our partner was told to pause, and not yet to go on."""
+
         self._refresh: Timer | None = None
         regs.on_write(CTRL, self._ctrl_written)
 
@@ -64,7 +66,7 @@ class FlowControl:
 
     def reset(self) -> None:
         """Forget both pauses; the partner is told nothing."""
-        self._xoff_sent = False
+        self.xoff_sent = False
         self._stop_refreshing()
         self._end_pause()
 
@@ -105,7 +107,7 @@ class FlowControl:
         if not new & CTRL.rfce.mask:
             self._end_pause()
         if not new & CTRL.tfce.mask:
-            self._xoff_sent = False
+            self.xoff_sent = False
             self._stop_refreshing()
 
     # -- our partner is paused ---------------------------------------------------------------------------
@@ -116,12 +118,12 @@ class FlowControl:
         if not regs.peek(CTRL) & CTRL.tfce.mask or not self._link.up or not self._link.full_duplex:
             return
         high, low = regs.peek(FCRTH) & FCRTH.rth.mask, regs.peek(FCRTL)
-        if not self._xoff_sent and high and level >= high:
-            self._xoff_sent = True
+        if not self.xoff_sent and high and level >= high:
+            self.xoff_sent = True
             self._send(FCTTV.ttv.of(regs.peek(FCTTV)))
             self._refresh_later()
-        elif self._xoff_sent and level < low & FCRTL.rtl.mask:
-            self._xoff_sent = False
+        elif self.xoff_sent and level < low & FCRTL.rtl.mask:
+            self.xoff_sent = False
             self._stop_refreshing()
             if low & FCRTL.xone.mask:
                 self._send(0)

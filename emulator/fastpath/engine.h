@@ -56,7 +56,7 @@ struct fp_upcalls {
     void (*set_intx)(void *handle, int asserted);
     void (*emit)(void *handle, const uint8_t *frame, size_t size);
     void (*pause)(void *handle, const uint8_t *frame, size_t size);
-    void (*filled)(void *handle, size_t level);
+    int (*filled)(void *handle, size_t level); /* whether our partner is to pause now */
     int (*stamp_rx)(void *handle, const uint8_t *frame, size_t size);
     void (*stamp_tx)(void *handle);
     void (*wake)(void *handle, const uint8_t *frame, size_t size);
@@ -75,6 +75,7 @@ struct fp_faults {
 /* The link as device_model/igb/link.py sees it. */
 struct fp_link {
     uint8_t up, phy_loopback, paused;
+    uint8_t xoff; /* we have asked our partner to pause */
     uint32_t speed_mbps;          /* with a link, or in loopback */
     uint32_t loopback_speed_mbps; /* where only RCTL.lbm asks for loopback */
 };

@@ -28,8 +28,8 @@ class World(Protocol):
     def pause(self, frame: bytes) -> None:
         """Obey a pause frame."""
 
-    def filled(self, level: int) -> None:
-        """The packet buffer holds ``level`` bytes."""
+    def filled(self, level: int) -> bool:
+        """The packet buffer holds ``level`` bytes: tell whether the partner is to pause."""
 
     def stamp_rx(self, frame: bytes) -> bool:
         """Stamp a PTP frame if it is one that the driver wants stamped; tell whether it was."""
@@ -153,7 +153,7 @@ def _define_upcalls(module: Any) -> None:  # noqa: ANN401 - cffi's objects have 
     asks("set_intx", lambda _engine, world, asserted: world.set_intx(bool(asserted)), None)
     asks("emit", lambda engine, world, data, size: world.emit(engine.bytes_at(data, size)), None)
     asks("pause", lambda engine, world, data, size: world.pause(engine.bytes_at(data, size)), None)
-    asks("filled", lambda _engine, world, level: world.filled(level), None)
+    asks("filled", lambda _engine, world, level: world.filled(level), 0)
     asks("stamp_rx", lambda engine, world, data, size: world.stamp_rx(engine.bytes_at(data, size)), 0)
     asks("stamp_tx", lambda _engine, world: world.stamp_tx(), None)
     asks("wake", lambda engine, world, data, size: world.awaken(engine.bytes_at(data, size)), None)

@@ -21,7 +21,7 @@ struct fp_upcalls {
     void (*set_intx)(void *handle, int asserted);
     void (*emit)(void *handle, const uint8_t *frame, size_t size);
     void (*pause)(void *handle, const uint8_t *frame, size_t size);
-    void (*filled)(void *handle, size_t level);
+    int (*filled)(void *handle, size_t level);
     int (*stamp_rx)(void *handle, const uint8_t *frame, size_t size);
     void (*stamp_tx)(void *handle);
     void (*wake)(void *handle, const uint8_t *frame, size_t size);
@@ -38,7 +38,7 @@ struct fp_faults {
     ...;
 };
 
-struct fp_link { uint8_t up, phy_loopback, paused; uint32_t speed_mbps, loopback_speed_mbps; ...; };
+struct fp_link { uint8_t up, phy_loopback, paused, xoff; uint32_t speed_mbps, loopback_speed_mbps; ...; };
 
 struct fp_ring {
     uint64_t base;
@@ -154,7 +154,7 @@ extern "Python" {
     void fp_on_set_intx(void *handle, int asserted);
     void fp_on_emit(void *handle, const uint8_t *frame, size_t size);
     void fp_on_pause(void *handle, const uint8_t *frame, size_t size);
-    void fp_on_filled(void *handle, size_t level);
+    int fp_on_filled(void *handle, size_t level);
     int fp_on_stamp_rx(void *handle, const uint8_t *frame, size_t size);
     void fp_on_stamp_tx(void *handle);
     void fp_on_wake(void *handle, const uint8_t *frame, size_t size);

@@ -65,6 +65,7 @@ class NativeIgb(Igb):
         e.link.up = link.up
         e.link.phy_loopback = link.phy.loopback
         e.link.paused = self.flow_control.paused
+        e.link.xoff = self.flow_control.xoff_sent
         e.link.speed_mbps = link.speed_mbps
         e.link.loopback_speed_mbps = link.loopback_speed_mbps
         e.answers = self.present and not self.faults.stuck
@@ -176,9 +177,10 @@ class NativeIgb(Igb):
         self.flow_control.received(frame)
         self.settle()
 
-    def filled(self, level: int) -> None:
+    def filled(self, level: int) -> bool:
         """Let flow control look at the packet buffer."""
         self.flow_control.filled(level)
+        return self.flow_control.xoff_sent
 
     def stamp_rx(self, frame: bytes) -> bool:
         """Stamp a PTP frame that the driver wants stamped."""

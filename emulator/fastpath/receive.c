@@ -39,13 +39,21 @@ drop_waiting(struct fp_engine *e)
     e->waiting_bytes = 0;
 }
 
-/* The packet buffer's fill is flow control's affair, and Python's, where the driver switched that on. */
+/*
+ * The packet buffer holds another number of bytes. What follows from that is flow control's affair, and Python's; only
+ * where a threshold was passed has it something to do.
+ */
 static void
 filled(struct fp_engine *e)
 {
-    if (fp_has(e, SLOT_CTRL, CTRL_TFCE_MASK)) {
+    uint32_t high = e->regs[SLOT_FCRTH] & FCRTH_RTH_MASK, low = e->regs[SLOT_FCRTL] & FCRTL_RTL_MASK;
+
+    if (!fp_has(e, SLOT_CTRL, CTRL_TFCE_MASK)) {
+        return;
+    }
+    if (e->link.xoff ? e->waiting_bytes < low : high != 0 && e->waiting_bytes >= high) {
         fp_wire_flush(e);
-        e->up.filled(e->handle, e->waiting_bytes);
+        e->link.xoff = (uint8_t)e->up.filled(e->handle, e->waiting_bytes);
     }
 }
 
