@@ -68,6 +68,13 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         "a trap, faster, and with the limits told in docs/engine.md (default: %(default)s)",
     )
     add(
+        "--pause",
+        default="ignored",
+        metavar="HOW",
+        help="how the far end of the wire takes the card's pause frames: ignored, or obeyed: then nothing is taken off "
+        "the wire until the card lets it go on (default: %(default)s)",
+    )
+    add(
         "--least-gap",
         type=int,
         default=0,
@@ -154,6 +161,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         engine=given.engine,
         doorbells=given.doorbells,
         least_gap_us=given.least_gap,
+        pause=given.pause,
     )
     with StopSignal() as stop, ExitStack() as undo:
         if given.die_with_parent:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAC = "52:54:00:82:57:60"
 NVM_MOST = 128 * 1024
+PAUSES = ("ignored", "obeyed")
 DOORBELLS = ("trap", "mmap")
 DOORBELL_PAGE = range(0x3000, 0x4000)
 """Of BAR 0: the ring registers of transmit queues 0 to 3, at the addresses that Linux igb uses (shared.h)."""
@@ -57,6 +58,9 @@ class Options:
     engine: str = ""
     """Which engine runs the card; empty: the family's usual one."""
 
+    pause: str = "ignored"
+    """Whether the far end of the wire obeys pause frames: if it does, the card's end sees to it."""
+
     least_gap_us: int = 0
     """The least time between two messages of a moderated vector, if it is more than EITR asks for."""
 
@@ -66,6 +70,8 @@ class Options:
 
 def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
+    if options.pause not in PAUSES:
+        raise UsageError(f"pause must be one of {', '.join(PAUSES)}, not {options.pause!r}")
     make = family.engines.get(options.engine or next(iter(family.engines)))
     if make is None:
         raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
@@ -91,7 +97,7 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
             wire.close()
             raise
     undo.callback(wire.close)
-    card = make(Surroundings(space, context, wire, MonotonicClock(), bar0), strapping, undo)
+    card = make(Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed"), strapping, undo)
     for patch in patches:
         patch(card)
     context.realize(card.endpoint)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
+    from device_model.igb.flow_control import FlowControl
     from device_model.pci import PciFunction
     from emulator.card import HostedNic
     from emulator.clock import MonotonicClock
@@ -37,6 +38,9 @@ class Surroundings:
     clock: MonotonicClock
     bar0: int = -1
     """A file in which the client can map a page of BAR 0; -1: none."""
+
+    pause_obeyed: bool = False
+    """Nothing is taken off the wire while our partner is to pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,10 @@ class Family:
     engines: dict[str, Callable[[Surroundings, Strapping, ExitStack], Card]]
 
 
-def python_card(around: Surroundings, make: Callable[[Ports], HostedNic]) -> Card:
-    """Return a card that Python runs, whose NIC ``make`` returns."""
+def python_card(
+    around: Surroundings, make: Callable[[Ports], HostedNic], held: Callable[[], bool] = lambda: False
+) -> Card:
+    """Return a card that Python runs, whose NIC ``make`` returns; while ``held``, nothing is taken off the wire."""
     ports = Ports(GuestMemory(), around.wire, GuestInterrupts(around.space, around.context.trigger), around.clock)
     nic = make(ports)
     card = Card(
@@ -79,7 +85,7 @@ def python_card(around: Surroundings, make: Callable[[Ports], HostedNic]) -> Car
         ports.interrupts,
         around.context,
         Endpoint(around.space, nic, ports.memory, ports.interrupts),
-        serve=lambda controls, stop: Server(card, controls, stop).serve(),
+        serve=lambda controls, stop: Server(card, controls, stop, held).serve(),
         recorder=lambda: Recorder(nic),
     )
     return card
@@ -91,10 +97,15 @@ def python_82576(around: Surroundings, strapping: Strapping, _undo: ExitStack) -
 
     config = config_of(strapping)
 
-    def make(ports: Ports) -> HostedNic:
-        return Igb(memory=ports.memory, wire=ports.wire, interrupts=ports.interrupts, clock=ports.clock, config=config)
+    pauses: list[FlowControl] = []
 
-    return python_card(around, make)
+    def make(ports: Ports) -> HostedNic:
+        nic = Igb(memory=ports.memory, wire=ports.wire, interrupts=ports.interrupts, clock=ports.clock, config=config)
+        if around.pause_obeyed:
+            pauses.append(nic.flow_control)
+        return nic
+
+    return python_card(around, make, lambda: any(each.xoff_sent for each in pauses))
 
 
 def native_82576(around: Surroundings, strapping: Strapping, undo: ExitStack) -> Card:

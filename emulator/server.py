@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import FrameType
 
     from emulator.card import Card
@@ -65,8 +65,11 @@ class StopSignal:
 class Server:
     """Serves one card until ``stop`` becomes readable."""
 
-    def __init__(self, card: Card, controls: Controls | None, stop: StopSignal) -> None:
-        """Serve ``card``, and ``controls`` if given."""
+    def __init__(
+        self, card: Card, controls: Controls | None, stop: StopSignal, held: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Serve ``card``, and ``controls`` if given; while ``held``, nothing is taken off the wire."""
+        self._held = held
         self._card = card
         self._controls = controls
         self._stop = stop
@@ -84,7 +87,7 @@ class Server:
         client = card.context.fileno()
         controls = self._controls.filenos() if self._controls else ()
         watched = [self._stop.fileno(), client, *controls]
-        if wire is not None:
+        if wire is not None and not self._held():
             watched.append(wire)
         ready = set(select.select(watched, (), (), self._patience())[0])
         card.clock.run_due()

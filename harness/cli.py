@@ -213,6 +213,9 @@ def parser() -> argparse.ArgumentParser:
         "--doorbells", default="", choices=("trap", "mmap"), help="how our card learns of them; default: trap"
     )
     measures.add_argument("--least-gap", default="", metavar="US", help="between two messages of our card; default: 0")
+    measures.add_argument(
+        "--pause", default="", choices=("ignored", "obeyed"), help="how our card's far end takes pause frames"
+    )
     _lab_options(measures)
     measures.set_defaults(command=_bench)
 
@@ -322,7 +325,12 @@ def _matrix(arguments: argparse.Namespace) -> ExitStatus:
 
 
 def _bench(arguments: argparse.Namespace) -> ExitStatus:
-    words = {"--engine": arguments.engine, "--doorbells": arguments.doorbells, "--least-gap": arguments.least_gap}
+    words = {
+        "--engine": arguments.engine,
+        "--doorbells": arguments.doorbells,
+        "--least-gap": arguments.least_gap,
+        "--pause": arguments.pause,
+    }
     card = tuple(word for name, value in words.items() if value for word in (name, value))
     request = BenchRequest(
         plan=Plan(arguments.rounds, arguments.expression, card),

@@ -45,6 +45,7 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
     read, write = ffi.addressof(lib, "fp_bar_read"), ffi.addressof(lib, "fp_bar_write")
     context.answer_bar0(ffi, read, write, engine.e)
     engine.e.spin_ns = SPIN_NS
+    engine.e.pause_obeyed = around.pause_obeyed
     if around.bar0 >= 0 and not lib.fp_shared_open(engine.e, around.bar0):
         raise WorldError(f"the page of the doorbells must be mapped, and is not: {os.strerror(ffi.errno)}")
     card = Card(

@@ -155,6 +155,7 @@ struct fp_engine {
 
     bool decodes;   /* the function decodes BAR 0 */
     bool answers;   /* BAR 0 accesses may be answered here: the card is present, no bit of it is stuck */
+    bool pause_obeyed; /* nothing is taken off the wire while our partner is to pause */
     int64_t nap_ns;  /* how long the last sleep was between two looks at doorbells that do not trap */
     int64_t spin_ns; /* how long the loop stays awake when there was something to do */
     int64_t awake_until;

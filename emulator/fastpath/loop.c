@@ -121,6 +121,7 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
         bool looked;
 
         fp_wire_flush(e);
+        watched[1].fd = fp_wire_held(e) ? -1 : turn->wire_fd;
         watched[1].events = fp_wire_wants_out(&e->wire) ? POLLIN | POLLOUT : POLLIN;
         many = wait(e, watched, turn->deadline);
         if (many < 0) {
@@ -136,12 +137,15 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
             if (watched[0].revents != 0 && (turn->context == NULL || !messages(e, turn))) {
                 reasons |= FP_CLIENT;
             }
-            if (watched[1].revents != 0 && fp_wire_poll(e) == 0) {
+            if (watched[1].fd >= 0 && watched[1].revents != 0 && fp_wire_poll(e) == 0) {
                 reasons |= FP_OTHER; /* a wire of Python's, or one that broke */
             }
             if (watched[2].revents != 0) {
                 reasons |= FP_OTHER;
             }
+        }
+        while (fp_wire_backlog(e)) {
+            fp_wire_poll(e);
         }
         if (turn->deadline != FP_NEVER && fp_now(e) >= turn->deadline) {
             reasons |= FP_TIME;

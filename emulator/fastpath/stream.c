@@ -15,6 +15,7 @@
 
 struct fp_stream {
     size_t in_size, rest_size;
+    bool held; /* there are whole frames, and our partner is to pause */
     uint8_t in[READ + FP_WIRE_HEAD + LENGTH_MAX];
     uint8_t rest[FP_WIRE_HEAD + FP_WIRE_ROOM]; /* of a frame that went out in part */
 };
@@ -40,7 +41,14 @@ fp_stream_begin(struct fp_wire *w, int fd)
     w->kind = fd < 0 ? FP_WIRE_PYTHON : FP_WIRE_STREAM;
     w->stream_end = FP_STREAM_GOES_ON;
     w->stream->in_size = w->stream->rest_size = 0;
+    w->stream->held = false;
     w->out->count = 0;
+}
+
+bool
+fp_stream_backlog(const struct fp_wire *w)
+{
+    return w->stream->held;
 }
 
 bool
@@ -125,9 +133,16 @@ deframe(struct fp_engine *e)
     struct fp_stream *s = e->wire.stream;
     size_t at = 0, many = 0;
 
+    s->held = false;
     while (s->in_size - at >= FP_WIRE_HEAD) {
         uint32_t length;
+
         uint8_t *frame = s->in + at + FP_WIRE_HEAD;
+
+        if (fp_wire_held(e)) {
+            s->held = true;
+            break;
+        }
 
         memcpy(&length, s->in + at, sizeof(length));
         length = __builtin_bswap32(length);
@@ -161,6 +176,10 @@ fp_stream_poll(struct fp_engine *e)
 
     if (s->rest_size != 0) {
         send_rest(w);
+    }
+    if (s->held) {
+        deframe(e);
+        return w->stream_end == FP_STREAM_GOES_ON ? 1 : 0;
     }
     got = recv(w->fd, s->in + s->in_size, READ, MSG_DONTWAIT);
     if (got > 0) {

@@ -10,6 +10,8 @@
 
 #include "engine.h"
 
+#define FEW 4 /* frames that fit the packet buffer above the mark at which we ask for a pause (Linux igb_reset) */
+
 bool
 fp_wire_open(struct fp_wire *w)
 {
@@ -35,6 +37,18 @@ bool
 fp_wire_wants_out(const struct fp_wire *w)
 {
     return w->kind == FP_WIRE_STREAM && fp_stream_unsent(w);
+}
+
+bool
+fp_wire_held(const struct fp_engine *e)
+{
+    return e->pause_obeyed && e->link.xoff;
+}
+
+bool
+fp_wire_backlog(const struct fp_engine *e)
+{
+    return e->wire.kind == FP_WIRE_STREAM && fp_stream_backlog(&e->wire) && !fp_wire_held(e);
 }
 
 /* -- out ------------------------------------------------------------------------------------------------------ */
@@ -179,6 +193,7 @@ poll_datagrams(struct fp_engine *e)
     struct mmsghdr messages[FP_WIRE_BATCH];
     struct iovec pieces[FP_WIRE_BATCH];
     struct fp_wire_batch *b = e->wire.in;
+    unsigned most = e->pause_obeyed && e->first_waiting != NULL ? FEW : FP_WIRE_BATCH;
     int got;
 
     memset(messages, 0, sizeof(messages));
@@ -188,7 +203,7 @@ poll_datagrams(struct fp_engine *e)
         messages[n].msg_hdr.msg_iov = &pieces[n];
         messages[n].msg_hdr.msg_iovlen = 1;
     }
-    got = recvmmsg(e->wire.fd, messages, FP_WIRE_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    got = recvmmsg(e->wire.fd, messages, most, MSG_DONTWAIT | MSG_TRUNC, NULL);
     for (int n = 0; n < got; n++) {
         fp_wire_arrived(e, b->frames[n], messages[n].msg_len);
     }

@@ -18,6 +18,7 @@ enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP, FP
 /* Why a stream is over. */
 enum fp_stream_end { FP_STREAM_GOES_ON, FP_STREAM_CLOSED, FP_STREAM_FAILED, FP_STREAM_LOST };
 
+struct fp_engine;
 struct fp_wire_batch;
 struct fp_stream;
 struct fp_capture;
@@ -44,6 +45,10 @@ void fp_capture_to(struct fp_wire *w, int fd);
 /* A stream's connection: begin with nothing unsent and nothing half received. */
 void fp_stream_begin(struct fp_wire *w, int fd);
 bool fp_wire_wants_out(const struct fp_wire *w);
+/* Nothing is to be taken off the wire now: our partner has been told to pause, and obeys. */
+bool fp_wire_held(const struct fp_engine *e);
+/* There are frames that were held, and may come now. */
+bool fp_wire_backlog(const struct fp_engine *e);
 /* A frame leaves, at the latest with the next fp_wire_flush(). Never blocks. */
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);
@@ -61,6 +66,7 @@ void fp_stream_close(struct fp_wire *w);
 void fp_stream_flush(struct fp_wire *w);
 size_t fp_stream_poll(struct fp_engine *e);
 bool fp_stream_unsent(const struct fp_wire *w);
+bool fp_stream_backlog(const struct fp_wire *w);
 bool fp_capture_open(struct fp_wire *w);
 void fp_capture_close(struct fp_wire *w);
 void fp_capture_flush(struct fp_wire *w);
