@@ -211,7 +211,6 @@ struct fp_engine {
 /* -- life ------------------------------------------------------------------------------------------------- */
 struct fp_engine *fp_new(void *handle, const struct fp_upcalls *up);
 void fp_free(struct fp_engine *e);
-void fp_reset(struct fp_engine *e);
 void fp_changed(struct fp_engine *e); /* registers were changed behind the engine's back */
 
 /* -- time ------------------------------------------------------------------------------------------------- */
@@ -313,7 +312,6 @@ int fp_take_posted(struct fp_engine *e, int fd);
 int fp_turn(struct fp_engine *e, struct fp_turn *turn);
 
 /* small things */
-static inline uint32_t fp_peek(const struct fp_engine *e, uint32_t slot) { return e->regs[slot]; }
 static inline bool fp_has(const struct fp_engine *e, uint32_t slot, uint32_t mask) { return (e->regs[slot] & mask) != 0; }
 void fp_slots_grow(struct fp_slots *s);
 

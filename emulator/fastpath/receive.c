@@ -181,7 +181,7 @@ write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t 
         word1 &= ~(0xFFFFull << 32);
     }
     if (!fp_store64(&e->memory, iova, word0) || !(failed = iova + 8, fp_store64(&e->memory, iova + 8, word1))) {
-        fp_ring_halt(e, r);
+        fp_ring_halt(r);
         fp_nonsense(e, "rx[%u] cannot be written back, the queue halts: "
                     "DMA of 8 bytes at 0x%llx must lie in mapped guest memory, and does not",
                     r->queue, (unsigned long long)failed);

@@ -31,9 +31,8 @@ fp_ring_set_tail(struct fp_engine *e, struct fp_ring *r, uint32_t tail)
 }
 
 void
-fp_ring_halt(struct fp_engine *e, struct fp_ring *r)
+fp_ring_halt(struct fp_ring *r)
 {
-    (void)e;
     r->halted = true;
     r->cache_count = 0;
 }
@@ -63,7 +62,7 @@ fetch(struct fp_engine *e, struct fp_ring *r)
     }
     iova = fp_ring_address(r, first);
     if (!fp_read(&e->memory, iova, r->cache, (size_t)many * FP_SLOT)) {
-        fp_ring_halt(e, r);
+        fp_ring_halt(r);
         fp_nonsense(e, "%s[%u] descriptors cannot be fetched, the queue halts: "
                     "DMA of %u bytes at 0x%llx must lie in mapped guest memory, and does not",
                     fp_ring_kind(r), r->queue, many * FP_SLOT, (unsigned long long)iova);

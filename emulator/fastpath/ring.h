@@ -25,7 +25,8 @@ void fp_ring_start(struct fp_ring *r);
 void fp_ring_set_tail(struct fp_engine *e, struct fp_ring *r, uint32_t tail);
 /* The next descriptor: its slot, or -1 when there is none. */
 int64_t fp_ring_take(struct fp_engine *e, struct fp_ring *r, uint64_t words[2]);
-void fp_ring_halt(struct fp_engine *e, struct fp_ring *r);
+/* Touch the ring no more until it is enabled afresh. */
+void fp_ring_halt(struct fp_ring *r);
 
 static inline const char *fp_ring_kind(const struct fp_ring *r) { return r->transmit ? "tx" : "rx"; }
 static inline uint64_t fp_ring_address(const struct fp_ring *r, uint32_t index) { return r->base + (uint64_t)index * FP_SLOT; }

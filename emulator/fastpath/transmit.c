@@ -182,7 +182,7 @@ write_back(struct fp_engine *e, uint32_t n)
     e->finished_slots[n] += (uint32_t)q->done.count;
     q->done.count = 0;
     if (!good) {
-        fp_ring_halt(e, r);
+        fp_ring_halt(r);
         fp_nonsense(e, "tx[%u] cannot be written back, the queue halts: "
                     "DMA of 4 bytes at 0x%llx must lie in mapped guest memory, and does not",
                     n, (unsigned long long)iova);
