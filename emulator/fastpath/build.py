@@ -32,7 +32,6 @@ FLAGS = (
     "-Wall",
     "-Wextra",
     "-Werror",
-    "-O3",
     "-g",
     "-fPIC",
     "-fno-omit-frame-pointer",
@@ -47,8 +46,8 @@ PREAMBLE = """
 """
 
 
-def build(includes: list[Path], sanitize: str, output: Path) -> Path:
-    """Build the extension into ``output``; return its path."""
+def build(includes: list[Path], sanitize: str, output: Path, folder: Path = HERE, optimise: str = "-O3") -> Path:
+    """Build the extension from the C files of ``folder`` into ``output``; return its path."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise EnvironmentLacks(f"a C compiler must be installed, and {compiler[0]!r} is not: apt-get install gcc")
@@ -58,18 +57,18 @@ def build(includes: list[Path], sanitize: str, output: Path) -> Path:
     ffi.set_source(MODULE, PREAMBLE)
     output.mkdir(parents=True, exist_ok=True)
     target = output / f"_engine{sysconfig.get_config_var('EXT_SUFFIX')}"
-    with tempfile.TemporaryDirectory(prefix="hilnic-build-") as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="hilnic-build-") as place:
+        work = Path(place)
         generated = work / "_engine.c"
         with contextlib.redirect_stdout(io.StringIO()):  # cffi tells what it does
             ffi.emit_c_code(str(generated))
         objects = []
-        for source in sorted(HERE.glob("*.c")):
+        for source in sorted(folder.glob("*.c")):
             made = work / f"{source.stem}.o"
-            run([*compiler, *FLAGS, *checks, "-c", str(source), "-o", str(made)])
+            run([*compiler, *FLAGS, optimise, *checks, "-c", str(source), "-o", str(made)])
             objects.append(str(made))
         bindings = work / "_engine.o"
-        quiet = ("-O1", "-fPIC", "-D_GNU_SOURCE", f"-I{HERE}", *python_flags([i.resolve() for i in includes]))
+        quiet = ("-O1", "-fPIC", "-D_GNU_SOURCE", f"-I{folder}", *python_flags([i.resolve() for i in includes]))
         run([*compiler, *quiet, *checks, "-c", str(generated), "-o", str(bindings)])
         # Made aside and moved, so that a running process keeps the file that it has mapped.
         linked = work / target.name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from device_model.igb.faults import COMMANDS
 from device_model.igb.spec import REGISTERS
 from device_model.igb.spec.descriptors import TxContext, TxData, TxLegacy
-from device_model.igb.spec.filters import ETQF, RAH, RAL, VFTA
+from device_model.igb.spec.filters import ETQF, MTA, RAH, RAL, VFTA
 from device_model.igb.spec.general import CTRL, CTRL_EXT, VET
 from device_model.igb.spec.interrupts import (
     EIAC,
@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from device_model.declare import Register
 
 QUEUES, SLOTS = 4, 32
+LINK_NS = 50_000_000
+"""Enough for a link to be found."""
+
 HOT = (
     CTRL, CTRL_EXT, VET, RCTL, TCTL, RLPML, RFCTL, RXCSUM, MRQC, RETA, RSSRK, RAL, RAH, VFTA, ETQF, SRRCTL, RXDCTL,
     RDLEN, RDBAL, RDH, RDT, TDLEN, TDBAL, TDH, TDT, TXDCTL, TDWBAL, ICR, ICS, IMS, IMC, IAM, GPIE, EICS, EIMS, EIMC,
@@ -310,8 +313,13 @@ def world_changed(pair: Pair, choose: Random) -> Step:
         return Step(("gap", gap), lambda world: setattr(world.nic.interrupts, "least_gap_us", gap))
     if kind == 0:
         speed = choose.choice((10, 100, 1000))
-        partner = choose.choice((None, LinkPartner(frozenset({speed}), True, True, True)))
-        return Step(("connect", partner), lambda world: world.nic.connect(partner))
+        partner = choose.choice((None, *3 * (LinkPartner(frozenset({speed}), True, True, True),)))
+
+        def plug(world: World) -> None:
+            world.nic.connect(partner)
+            world.clock.advance(LINK_NS)
+
+        return Step(("connect", partner), plug)
     if kind == 1:
         rate = choose.choice(("auto", "unlimited", 10, 1000))
         return Step(("rate", rate), lambda world: world.nic.set_rate(rate))
@@ -329,6 +337,7 @@ def world_changed(pair: Pair, choose: Random) -> Step:
             world.nic.reset(reset)
         driver.__init__(world, SLOTS, QUEUES)  # type: ignore[misc]
         driver.up()
+        world.clock.advance(LINK_NS)
 
     return Step(("reset", reset), act)
 
@@ -340,17 +349,51 @@ def change_mode(world: World, mode: InterruptMode) -> None:
     world.nic.interrupts_changed()
 
 
+def settings_made(_pair: Pair, choose: Random) -> Step:
+    """What a driver may want of filters, RSS and offloads, with receiver and transmitter on."""
+    rctl = RCTL.en.mask | sum(
+        field.mask
+        for field in (RCTL.upe, RCTL.mpe, RCTL.lpe, RCTL.bam, RCTL.vfe, RCTL.dpf, RCTL.pmcf)
+        if choose.randrange(2)
+    )
+    values = [
+        (RCTL.at, rctl | choose.randrange(4) << RCTL.mo.lo),
+        (MRQC.at, choose.choice((2, 2, 2, 0)) | choose.getrandbits(9) << 16),
+        (RXCSUM.at, choose.choice((0x2B00, 0x0B00, 0x2300, 0))),
+        (RLPML.at, choose.choice((1518, 1522, 1536, 9728))),
+        (TCTL.at, TCTL.en.mask | choose.randrange(2) << TCTL.psp.lo),
+        (RFCTL.at, choose.randrange(2) << RFCTL.ipv6_ex_dis.lo),
+    ]
+    values += [(RSSRK.at + 4 * n, choose.getrandbits(32)) for n in range(RSSRK.count)]
+    values += [(RETA.at + 4 * n, choose.getrandbits(32) & 0x0303_0303) for n in range(RETA.count)]
+    values += [(MTA.at + 4 * choose.randrange(MTA.count), choose.getrandbits(32)) for _ in range(40)]
+
+    def act(world: World) -> None:
+        for offset, value in values:
+            world.write(offset, value)
+
+    return Step(("settings", [(hex(offset), hex(value)) for offset, value in values[:6]]), act)
+
+
+def tail_of_nonsense(_pair: Pair, choose: Random) -> Step:
+    reg: type[Register] = choose.choice((RDT, TDT))
+    offset, value = reg.at + reg.stride * choose.randrange(QUEUES), choose.choice((SLOTS - 1, SLOTS, SLOTS + 1, 0))
+    return Step(("tail", hex(offset), value), lambda world: world.write(offset, value))
+
+
 CHOICES: tuple[tuple[int, Callable[[Pair, Random], Step]], ...] = (
     (18, frame_arrives),
     (21, burst_arrives),
     (33, buffers_posted),
-    (53, packet_sent),
-    (57, descriptors_of_nonsense),
-    (66, register_written),
-    (76, vector_armed),
-    (82, register_read),
-    (94, time_passes),
-    (98, fault_applied),
+    (50, packet_sent),
+    (53, descriptors_of_nonsense),
+    (54, tail_of_nonsense),
+    (58, register_written),
+    (64, settings_made),
+    (74, vector_armed),
+    (79, register_read),
+    (91, time_passes),
+    (95, fault_applied),
     (100, world_changed),
 )
 
@@ -396,7 +439,8 @@ ARGUMENTS: dict[str, Callable[[Random], Any]] = {
 
 def some_frame(choose: Random) -> bytes:
     """A frame for the guest, right or spoilt."""
-    payload = choose.randbytes(choose.choice((0, 1, 18, 26, 200, 1000, 1460, choose.randrange(3000))))
+    size = choose.choice((0, 1, 18, 26, 200, 1000, 1460, choose.randrange(90), choose.randrange(1440, 1490), 3000))
+    payload = choose.randbytes(size)
     ports = (
         choose.choice((80, 319, 1024, choose.randrange(65536))),
         choose.choice((319, 5000, choose.randrange(65536))),
@@ -408,6 +452,8 @@ def some_frame(choose: Random) -> bytes:
         frame = frames.udp_frame(payload, source, destination, ports)
     elif kind < 4:
         frame = frames.tcp_frame(payload, source, destination, ports)
+        flags = 14 + (20 if width == 4 else 40) + 13
+        frame = frame[:flags] + bytes([choose.randrange(256)]) + frame[flags + 1 :]
     elif kind == 4:
         frame = frames.sctp_frame(payload, source, destination, ports)
     elif kind == 5:
@@ -418,7 +464,11 @@ def some_frame(choose: Random) -> bytes:
     else:
         pause = bytes.fromhex("8808") + bytes([0, 1, choose.randrange(2), choose.randrange(256)])
         frame = bytes(12) + choose.choice((pause.ljust(46, b"\0"), choose.randbytes(60)))
-    station = choose.choice((GUEST_MAC, GUEST_MAC, GUEST_MAC, b"\xff" * 6, MULTICAST, bytes.fromhex("0180c2000001")))
+    if not choose.randrange(6) and frame[12:14] == b"\x08\x00":
+        fragment = choose.choice((b"\x20\x00", b"\x00\x05", b"\x20\xb9"))
+        frame = frame[:20] + fragment + frame[22:]
+    groups = (b"\xff" * 6, MULTICAST, bytes.fromhex("0180c2000001"), b"\x01\x00\x5e" + choose.randbytes(3))
+    station = choose.choice((GUEST_MAC, GUEST_MAC, GUEST_MAC, *groups))
     frame = station + frame[6:]
     if not choose.randrange(4):
         frame = (

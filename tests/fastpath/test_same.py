@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from device_model.igb.spec.interrupts import EIMC, EIMS
 from device_model.ports import InterruptMode
 from emulator.fastpath import build, generate
+from tests.fastpath.other_build import drive as drive_build
+from tests.fastpath.other_build import python_includes
 from tests.fastpath.pair import Differ, Pair, Step, next_step
 from tests.fastpath.same import drive
 
@@ -75,31 +77,41 @@ def test_the_generated_header_is_fresh() -> None:
 
 def test_no_byte_is_touched_that_is_not_ours(tmp_path: Path) -> None:
     """The same steps on a build with AddressSanitizer and UndefinedBehaviorSanitizer."""
-    includes = [Path(line) for line in (ROOT / "build" / "engine" / "python-include").read_text().splitlines()]
-    made = build.build(includes, "address,undefined", tmp_path / "emulator" / "fastpath")
-    library = subprocess.run(
-        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    made = build.build(python_includes(), "address,undefined", tmp_path)
+    asan = ["cc", "-print-file-name=libasan.so"]
+    library = subprocess.run(asan, capture_output=True, text=True, check=True).stdout.strip()
     assert Path(library).is_absolute(), "the compiler must bring libasan"
-    program = (
-        "import importlib.util, sys; import emulator.fastpath as package;"
-        f"spec = importlib.util.spec_from_file_location('emulator.fastpath._engine', {str(made)!r});"
-        "module = importlib.util.module_from_spec(spec); sys.modules['emulator.fastpath._engine'] = module;"
-        "package._engine = module; spec.loader.exec_module(module);"
-        "from tests.fastpath.same import main; sys.exit(main(['--steps', '3000']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env={
-            **os.environ,
-            "LD_PRELOAD": library,
-            "ASAN_OPTIONS": "detect_leaks=0",
-            "UBSAN_OPTIONS": "print_stacktrace=1",
-        },
-    )
+    settings = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    done = drive_build(made, 3000, {"LD_PRELOAD": library, **settings})
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+MUTANTS = {
+    "parse.c": ("(fragment & 0x3FFF) != 0", "(fragment & 0x1FFF) != 0"),
+    "checksum.c": ("if (p->is_fragment || p->ex_source != NULL) {", "if (p->is_fragment) {"),
+    "rss.c": ("byte & (0x80u >> bit)", "byte & (0x40u >> bit)"),
+    "rx_status.c": ("status |= RXWRITEBACK_UDPCS_MASK;", ";"),
+    "accept.c": ("{ 4, 3, 2, 0 }", "{ 4, 3, 1, 0 }"),
+    "offload.c": ("(n > 0 ? CWR : 0)", "0"),
+    "filters.c": ("1522 : 1518", "1522 : 1522"),
+    "receive.c": ("status |= RXWRITEBACK_VP_MASK;", ";"),
+    "transmit.c": ("if (q->done.count >= (e", "if (q->done.count > (e"),
+    "interrupts.c": ("e->regs[SLOT_EIMS] &= ~bit;", ";"),
+    "statistics.c": ("length <= 64 ? SLOT_PTC64", "length < 64 ? SLOT_PTC64"),
+    "ring.c": ("if (tail < r->count) {", "if (tail <= r->count) {"),
+    "registers.c": ("(value & rule->w1s)", "0"),
+}
+"""One wrong token for each part of the data path (memory.c has tests of its own)."""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_wrong_token_anywhere_is_noticed(name: str, tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    shutil.copytree(build.HERE, sources, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    right, wrong = MUTANTS[name]
+    text = (sources / name).read_text()
+    assert right in text
+    (sources / name).write_text(text.replace(right, wrong, 1))
+    made = build.build(python_includes(), "", tmp_path, sources, "-O0")
+    done = drive_build(made, 12_000)
+    assert "differ" in done.stdout, done.stdout[-500:] + done.stderr[-2000:]
