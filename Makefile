@@ -58,8 +58,8 @@ lint: setup ## check style and types
 format: setup ## rewrite the sources in the house style
 	@$(VENV) -m ruff check --fix && $(VENV) -m ruff format
 
-docs: setup ## write the generated documents anew
-	@$(VENV) -m harness.cli docs
+docs: setup ## write the generated files anew: documents, and the engine's registers.h
+	@$(VENV) -m harness.cli docs && $(VENV) -m emulator.fastpath.generate
 
 clean: ## remove what was built in this folder
 	rm -rf build emulator/vfu/_native*.so emulator/fastpath/_engine*.so
