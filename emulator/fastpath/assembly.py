@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 SPIN_NS = 50_000
-"""How long the loop stays awake after it had something to do: a wake-up costs both sides more than that."""
+"""How long the loop stays awake after it has answered: the next question tends to come soon, and waking costs as much."""
 
 
 def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:

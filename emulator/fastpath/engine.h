@@ -157,8 +157,10 @@ struct fp_engine {
     bool answers;   /* BAR 0 accesses may be answered here: the card is present, no bit of it is stuck */
     bool pause_obeyed; /* nothing is taken off the wire while our partner is to pause */
     int64_t nap_ns;  /* how long the last sleep was between two looks at doorbells that do not trap */
-    int64_t spin_ns; /* how long the loop stays awake when there was something to do */
+    int64_t spin_ns; /* how long the loop stays awake when somebody was answered */
     int64_t awake_until;
+    int64_t posted_at; /* when the last posted writes came */
+    bool hasty;        /* and they came soon after those before */
     bool attention; /* Python wants its turn */
     bool fake_clock;
     int64_t now;
@@ -308,6 +310,8 @@ struct fp_turn {
 
 /* Carry out the posted writes at the head of the client's socket that need nobody else; return how many, -1 if it is empty. */
 int fp_take_posted(struct fp_engine *e, int fd);
+/* The calling thread will turn engines: let it sleep as short as it asks for. */
+void fp_loop_begin(void);
 /* Serve guest, wire and timers until something is Python's affair; return which (enum fp_ready). */
 int fp_turn(struct fp_engine *e, struct fp_turn *turn);
 

@@ -147,6 +147,7 @@ void fp_stream_begin(struct fp_wire *w, int fd);
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);
 size_t fp_wire_poll(struct fp_engine *e);
+void fp_loop_begin(void);
 int fp_turn(struct fp_engine *e, struct fp_turn *turn);
 
 extern "Python" {

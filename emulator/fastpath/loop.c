@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "engine.h"
 
-#define NAP_LEAST 20000  /* ns between two looks at doorbells that do not trap, at first */
-#define NAP_MOST 500000 /* and when nothing has come for long */
+#define NAP 50000       /* ns between two looks at the client's socket while posted writes come in quick succession */
+#define NAP_MOST 500000 /* between two looks at doorbells that do not trap, when nothing has come for long */
+#define HASTE 150000    /* ns between posted writes that make a quick succession */
+#define SLACK 1         /* ns that the kernel may let us oversleep; 50 µs by default */
 #define MESSAGES 64 /* handled at most before the wire has its turn, as emulator/server.py has it */
 
 /* How long may be slept: to the next timer, or for ever (NULL). */
@@ -32,7 +35,16 @@ patience(struct fp_engine *e, int64_t deadline, struct timespec *time)
     return time;
 }
 
-/* Handle what the client has sent; false when that is over for Python to look at. */
+void
+fp_loop_begin(void)
+{
+    prctl(PR_SET_TIMERSLACK, SLACK);
+}
+
+/*
+ * Handle what the client has sent; false when that is over for Python to look at. Whoever was answered is likely to ask
+ * again at once. Who posts does not wait, and more may be taken together a little later.
+ */
 static bool
 messages(struct fp_engine *e, struct fp_turn *turn)
 {
@@ -44,6 +56,8 @@ messages(struct fp_engine *e, struct fp_turn *turn)
         }
         if (done > 0) {
             fp_run_due(e);
+            e->hasty = e->hasty || e->now - e->posted_at < HASTE;
+            e->posted_at = e->now;
             continue;
         }
         done = turn->run(turn->context);
@@ -52,6 +66,9 @@ messages(struct fp_engine *e, struct fp_turn *turn)
             return false;
         }
         fp_run_due(e);
+        if (done > 0 && e->shared.page == NULL) {
+            e->awake_until = e->now + e->spin_ns;
+        }
         if (done == 0 || e->attention) {
             break;
         }
@@ -74,32 +91,48 @@ must_look(const struct fp_engine *e)
     return false;
 }
 
+static int
+look(struct pollfd *watched)
+{
+    static const struct timespec none = { 0, 0 };
+
+    return ppoll(watched, 3, &none, NULL);
+}
+
 /*
- * Wait for something to do. For a while after there was something, and as long as that pays, the loop stays awake and
- * looks again and again, letting others run in between; then it sleeps. With doorbells that do not trap it must wake by
- * itself: the longer nothing came, the more seldom.
+ * Wait for something to do. After an answer the loop stays awake for a while and looks again and again, letting others
+ * run in between. While posted writes come fast it sleeps without listening to the client: a sender whom nobody waits
+ * for needs not wake anybody, which costs it more than the message, and takes a CPU from a guest that uses them all.
+ * With doorbells that do not trap it must wake by itself: the longer nothing came, the more seldom.
  */
 static int
 wait(struct fp_engine *e, struct pollfd *watched, int64_t deadline)
 {
-    static const struct timespec none = { 0, 0 };
     struct timespec time;
+    int64_t until;
     int many;
 
     while (fp_now(e) < e->awake_until) {
         if (fp_look_at_tails(e)) {
             return 0;
         }
-        many = ppoll(watched, 3, &none, NULL);
+        many = look(watched);
         if (many != 0 || fp_next_timer(e) <= e->now || deadline <= e->now) {
             return many;
         }
         sched_yield();
     }
+    if (e->hasty) {
+        e->hasty = false;
+        until = fp_now(e) + NAP;
+        many = ppoll(watched + 1, 2, patience(e, until < deadline ? until : deadline, &time), NULL);
+        return many < 0 ? many : look(watched);
+    }
     if (must_look(e)) {
-        e->nap_ns = e->nap_ns < NAP_LEAST ? NAP_LEAST : e->nap_ns * 2 < NAP_MOST ? e->nap_ns * 2 : NAP_MOST;
-        if (fp_now(e) + e->nap_ns < deadline) {
-            deadline = e->now + e->nap_ns;
+        e->nap_ns = e->nap_ns < NAP ? NAP : e->nap_ns * 2 < NAP_MOST ? e->nap_ns * 2 : NAP_MOST;
+        until = fp_now(e) + e->nap_ns;
+        if (until < deadline) {
+            deadline = until;
         }
     }
     return ppoll(watched, 3, patience(e, deadline, &time), NULL);
@@ -118,7 +151,6 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
     e->attention = false;
     for (;;) {
         int many, reasons = 0;
-        bool looked;
 
         fp_wire_flush(e);
         watched[1].fd = fp_wire_held(e) ? -1 : turn->wire_fd;
@@ -127,10 +159,8 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
         if (many < 0) {
             return FP_OTHER; /* a signal: Python has its handlers run */
         }
-        looked = fp_look_at_tails(e);
-        if (many > 0 || looked || fp_next_timer(e) <= fp_now(e)) {
+        if (fp_look_at_tails(e)) {
             e->nap_ns = 0;
-            e->awake_until = e->now + e->spin_ns;
         }
         fp_run_due(e);
         if (many > 0) {

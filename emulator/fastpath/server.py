@@ -36,6 +36,7 @@ class NativeServer(Server):
 
     def serve(self) -> None:
         """Run until asked to stop. What a bug of ours raises comes out here."""
+        self._engine.lib.fp_loop_begin()
         try:
             super().serve()
         finally:

@@ -65,6 +65,7 @@ class Receive:
         """Send for a while, wait until all that came has been counted."""
         sent = flood(side)
         agent = side.guest.agent
+        side.spread()
         handle = agent.call("open_socket", kind="udp")
         try:
             agent.call("bind", handle=handle, address=[side.address, DISCARD])

@@ -6,6 +6,7 @@ Both stay plugged, since a vfio-user card cannot leave a running guest (Lab.unpl
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ CONNECT_S = 10.0
 SLOTS = ("rp0", "rp1")
 MACS = ("52:54:00:82:57:60", "52:54:00:82:57:61")
 PARTNER_MAC = "52:54:00:70:65:65"
+QUEUE_OF = re.compile(r"-(?:rx|tx|TxRx)-(\d+)$")
 DISCARD = 9
 """UDP port that is measured with (RFC 863); pktgen's default too."""
 
@@ -73,6 +75,12 @@ class Side:
         if self.netif.queue_count != (count, count):
             self.run("ethtool", "-L", self.netif.name, "combined", str(count), seconds=20.0)
             self.netif.wait_carrier(seconds=CARRIER_S)
+
+    def spread(self) -> None:
+        """Have the interrupts of queue N handled by CPU N, round about: the kernel's choice differs from boot to boot."""
+        for name, irq in self.netif.irqs().items():
+            if (queue := QUEUE_OF.search(name)) is not None:
+                self.guest.proc.set_affinity(irq.number, [int(queue[1]) % self.guest.cpus])
 
     def run(self, *argv: str, seconds: float) -> str:
         """Run a program on any CPU of the guest and return what it printed. Raises GuestFault if it fails."""
