@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-fastpath same test-harness test-protocol test-page test-guest mutants compare matrix bench lint format docs clean distclean
+.PHONY: help setup run test test-model test-fastpath same test-harness test-protocol test-page test-guest mutants compare matrix bench soak lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -51,6 +51,9 @@ matrix: setup ## run the checks over kernels, interrupt modes and numbers of CPU
 
 bench: setup ## measure the card against QEMU's own igb in the same guest
 	@$(VENV) -m harness.cli bench $(ARGS)
+
+soak: setup ## an hour of traffic and changes at random, every frame accounted for (ARGS=--minutes N)
+	@$(VENV) -m harness.cli soak $(ARGS)
 
 lint: setup ## check style and types
 	@$(VENV) -m ruff check && $(VENV) -m ruff format --check && $(VENV) -m mypy

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command ``hilnic``: run the checks, read the claims, try mutants, compare, measure, regenerate the pages."""
+"""The command ``hilnic``: run the checks, read the claims, try mutants, compare, measure, soak, write the pages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from harness.emulator import ENGINES
 from harness.errors import UsageError, WorldError
 from harness.report import terminal
 from harness.report.results import ExitStatus
+from harness.soak import command as soak_command
 from harness.spec import catalogue
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ exit status:
   1  our card breaks a claim, or such a departure cannot be told
   2  the command is wrong
   3  the machine lacks something or the lab broke, so that one of these could not be judged
+"""
+
+
+SOAK_EPILOGUE = """\
+exit status:
+  0  every frame was accounted for, no process grew, the kernel did not complain
+  2  the command is wrong
+  3  one of these does not hold, or the machine lacks something
+  130  interrupted
 """
 
 
@@ -219,6 +229,17 @@ def parser() -> argparse.ArgumentParser:
     _lab_options(measures)
     measures.set_defaults(command=_bench)
 
+    soaks = verbs.add_parser(
+        "soak",
+        help="change everything about the interface under traffic, and account for every frame",
+        description="Traffic and changes at random for as long as is asked for; see docs/benchmarks.md.",
+        epilog=SOAK_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    soak_command.declare(soaks)
+    _lab_options(soaks)
+    soaks.set_defaults(command=_soak)
+
     writes = verbs.add_parser(
         "docs",
         help="regenerate the generated pages",
@@ -342,6 +363,10 @@ def _bench(arguments: argparse.Namespace) -> ExitStatus:
     )
     bench(request, terminal.Progress(Console(sys.stdout.isatty())), print)
     return ExitStatus.HOLDS
+
+
+def _soak(arguments: argparse.Namespace) -> ExitStatus:
+    return soak_command.command(arguments, terminal.Progress(Console(sys.stdout.isatty())), print)
 
 
 def _docs(arguments: argparse.Namespace) -> ExitStatus:

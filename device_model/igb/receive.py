@@ -114,8 +114,7 @@ class Receive:
 
     def reset(self) -> None:
         """Drop all frames and forget all rings."""
-        self._fifo.clear()
-        self._fifo_bytes = 0
+        self._drop_waiting()
         self._unfinished.clear()
         self._last.clear()
         self._settings.clear()
@@ -152,8 +151,7 @@ class Receive:
     def _enable(self, _n: int, old: int, new: int) -> None:
         self._settings.clear()
         if old & RCTL.en.mask and not new & RCTL.en.mask:
-            self._fifo.clear()
-            self._fifo_bytes = 0
+            self._drop_waiting()
             self._flow_control.filled(0)
 
     # -- a frame arrives ---------------------------------------------------------------------------------
@@ -237,6 +235,12 @@ class Receive:
     def _drop(self, reason: str, frame: bytes, queue: int) -> None:
         if self._tell.on:
             self._tell(events.FrameDropped(self._clock.now_ns(), reason, len(frame), queue))
+
+    def _drop_waiting(self) -> None:
+        for frame, steering, _ in self._fifo:
+            self._drop("disabled", frame, steering.queue)
+        self._fifo.clear()
+        self._fifo_bytes = 0
 
     # -- into the ring -----------------------------------------------------------------------------------
 

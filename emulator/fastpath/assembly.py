@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 SPIN_NS = 50_000
-"""How long the loop stays awake after it has answered: the next question tends to come soon, and waking costs as much."""
+"""How long the loop stays awake after an answer: the next question tends to come soon, and waking costs as much."""
 
 
 def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:

@@ -27,12 +27,19 @@ fp_loopback(const struct fp_engine *e)
 }
 
 static void
+dropped(struct fp_engine *e, enum fp_reason reason, size_t size, uint32_t queue)
+{
+    fp_tell(e, FP_FRAME_DROPPED, reason, size, queue, 0, NULL, 0);
+}
+
+static void
 drop_waiting(struct fp_engine *e)
 {
     while (e->first_waiting != NULL) {
         struct fp_waiting *gone = e->first_waiting;
 
         e->first_waiting = gone->next;
+        dropped(e, FP_DISABLED, gone->size, gone->queue);
         free(gone);
     }
     e->last_waiting = &e->first_waiting;
@@ -198,12 +205,6 @@ write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t 
         fp_tell(e, FP_RX_WRITE_BACK, r->queue, index, 0, 0, q->last_words, 16);
     }
     return true;
-}
-
-static void
-dropped(struct fp_engine *e, enum fp_reason reason, size_t size, uint32_t queue)
-{
-    fp_tell(e, FP_FRAME_DROPPED, reason, size, queue, 0, NULL, 0);
 }
 
 /* The frame without its outer one of two tags. */

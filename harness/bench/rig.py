@@ -77,7 +77,7 @@ class Side:
             self.netif.wait_carrier(seconds=CARRIER_S)
 
     def spread(self) -> None:
-        """Have the interrupts of queue N handled by CPU N, round about: the kernel's choice differs from boot to boot."""
+        """Have CPU N handle the interrupts of queue N, round about: the kernel's choice differs from boot to boot."""
         for name, irq in self.netif.irqs().items():
             if (queue := QUEUE_OF.search(name)) is not None:
                 self.guest.proc.set_affinity(irq.number, [int(queue[1]) % self.guest.cpus])
@@ -239,10 +239,12 @@ def partner_of(place: int) -> str:
 class Rig:
     """A guest continued from ``start`` with our card (``ours``) and QEMU's (``theirs``), links up, nothing recorded.
 
-    ``card`` are more words for the command line of ours.
+    ``card`` are more words for the command line of ours. ``alone``: without QEMU's.
     """
 
-    def __init__(self, start: Start, wiring: Wiring, folder: Path, card: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, start: Start, wiring: Wiring, folder: Path, card: tuple[str, ...] = (), *, alone: bool = False
+    ) -> None:
         self._undo = ExitStack()
         self._card = card
         self._folder = folder
@@ -257,8 +259,20 @@ class Rig:
             undo.callback(self._vm.close)
             undo.callback(self._guest.close)
             self.ours = self._plug_ours(undo)
-            self.theirs = self._plug_theirs()
+            self._theirs = None if alone else self._plug_theirs()
             self._undo = undo.pop_all()
+
+    @property
+    def theirs(self) -> Side:
+        """QEMU's card. Raises LabBroken if ours is alone."""
+        if self._theirs is None:
+            raise LabBroken("QEMU's igb must be plugged too, and our card is alone")
+        return self._theirs
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes of the card and of QEMU."""
+        return {"card": self._process.child.pid, "QEMU": self._vm.child.pid}
 
     def _card_process(self) -> CardProcess:
         sockets = CardSockets(*(self._sockets / name for name in ("vfio", "control", "wire", "peer")))

@@ -85,6 +85,14 @@ def test_packet_buffer_overflow_counts_missed_frames(driver: Driver) -> None:
     assert dropped == ["packet-buffer-full"] * 5
 
 
+def test_what_waits_when_reception_ends_is_told_as_dropped(driver: Driver) -> None:
+    for _ in range(70):
+        driver.world.nic.receive(unicast())
+    driver.put(RCTL, driver.get(RCTL) & ~RCTL.en.mask)
+    dropped = [e.reason for e in driver.world.events if isinstance(e, events.FrameDropped)]
+    assert dropped == ["disabled"] * 7
+
+
 def test_drop_enable_drops_at_once_and_counts_for_the_queue(driver: Driver) -> None:
     driver.put(SRRCTL, 0x8200_0402, 0)
     for _ in range(66):
