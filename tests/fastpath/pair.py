@@ -120,7 +120,9 @@ class Pair:
     """The two worlds. ``steps`` is how many were made."""
 
     def __init__(self, mode: InterruptMode = InterruptMode.MSIX) -> None:
-        self.worlds: tuple[World, World] = (World(mode), NativeWorld(mode))
+        native = NativeWorld(mode)
+        self.worlds: tuple[World, World] = (World(mode), native)
+        self.close = native.engine.close
         self.drivers = [Driver(world, SLOTS, QUEUES) for world in self.worlds]
         self.steps = 0
         self.done: list[tuple[Any, ...]] = []
