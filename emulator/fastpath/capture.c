@@ -67,6 +67,12 @@ fp_capture_flush(struct fp_wire *w)
     }
 }
 
+bool
+fp_capture_on(const struct fp_wire *w)
+{
+    return w->capture->fd >= 0;
+}
+
 void
 fp_capture_frame(struct fp_wire *w, const uint8_t *frame, size_t size, uint32_t direction)
 {

@@ -64,7 +64,7 @@ struct fp_tell { bool on; uint32_t kept; uint64_t counts[...]; uint64_t next, ol
 
 struct fp_wire {
     int kind, fd;
-    bool connected;
+    bool connected, offload;
     uint64_t emitted, arrived, dropped, malformed;
     uint8_t address[...];
     uint32_t address_size;

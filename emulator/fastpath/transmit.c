@@ -380,7 +380,11 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
     }
     fp_tell(e, FP_FRAME_EMITTED, e->departing_queue, looped, 0, 0, frame, size);
     if (!looped) {
-        fp_emit(e, frame, size);
+        if (e->departing_segmented) {
+            fp_emit_segment(e, &e->departure, frame, size);
+        } else {
+            fp_emit(e, frame, size);
+        }
         return;
     }
     if (e->faults.corrupt_loopback) {

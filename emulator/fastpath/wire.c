@@ -20,7 +20,7 @@ fp_wire_open(struct fp_wire *w)
     w->connected = true;
     w->out = calloc(1, sizeof(*w->out));
     w->in = calloc(1, sizeof(*w->in));
-    return w->out != NULL && w->in != NULL && fp_stream_open(w) && fp_capture_open(w);
+    return w->out != NULL && w->in != NULL && fp_stream_open(w) && fp_tap_open(w) && fp_capture_open(w);
 }
 
 void
@@ -30,6 +30,7 @@ fp_wire_close(struct fp_wire *w)
     free(w->in);
     w->out = w->in = NULL;
     fp_stream_close(w);
+    fp_tap_close(w);
     fp_capture_close(w);
 }
 
@@ -105,6 +106,9 @@ fp_wire_flush(struct fp_engine *e)
 {
     struct fp_wire *w = &e->wire;
 
+    if (w->kind == FP_WIRE_TAP) {
+        fp_tap_flush(w);
+    }
     if (w->out->count != 0) {
         if (w->kind == FP_WIRE_DGRAM) {
             flush_datagrams(w);
@@ -138,12 +142,7 @@ fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
         sent(w, frame, size);
         break;
     case FP_WIRE_TAP:
-        /* EIO: the interface is down; EAGAIN, ENOBUFS: its queue is full. */
-        if (write(w->fd, frame, size) >= 0) {
-            sent(w, frame, size);
-        } else {
-            w->dropped++;
-        }
+        fp_tap_emit(w, frame, size);
         break;
     case FP_WIRE_STREAM:
         if (size > FP_WIRE_ROOM || fp_stream_unsent(w) || w->stream_end != FP_STREAM_GOES_ON) {
@@ -167,6 +166,14 @@ fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
     default:
         e->up.emit(e->handle, frame, size);
         break;
+    }
+}
+
+void
+fp_emit_segment(struct fp_engine *e, const struct fp_departure *d, const uint8_t *frame, size_t size)
+{
+    if (e->wire.kind != FP_WIRE_TAP || !fp_tap_segment(&e->wire, d, frame, size)) {
+        fp_emit(e, frame, size);
     }
 }
 
@@ -210,31 +217,13 @@ poll_datagrams(struct fp_engine *e)
     return got > 0 ? (size_t)got : 0;
 }
 
-static size_t
-poll_tap(struct fp_engine *e)
-{
-    uint8_t *frame = e->wire.in->frames[0];
-    size_t many = 0;
-
-    while (many < FP_WIRE_BATCH) {
-        ssize_t got = read(e->wire.fd, frame, FP_WIRE_ROOM);
-
-        if (got < 0) {
-            break;
-        }
-        many++;
-        fp_wire_arrived(e, frame, (size_t)got);
-    }
-    return many;
-}
-
 size_t
 fp_wire_poll(struct fp_engine *e)
 {
     fp_now(e);
     switch (e->wire.kind) {
     case FP_WIRE_DGRAM: return poll_datagrams(e);
-    case FP_WIRE_TAP: return poll_tap(e);
+    case FP_WIRE_TAP: return fp_tap_poll(e);
     case FP_WIRE_STREAM: return fp_stream_poll(e);
     default: return 0;
     }

@@ -12,6 +12,7 @@
 #define FP_FRAME_MAX (9728 + 8)
 #define FP_WIRE_ROOM 9760 /* bytes of one frame in a batch: the longest and what is cut off behind it */
 #define FP_WIRE_HEAD 4    /* before it: a stream's length */
+#define FP_TAP_HEAD 10    /* bytes of a virtio_net header, before each frame on a TAP interface */
 
 enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP, FP_WIRE_STREAM };
 
@@ -22,6 +23,8 @@ struct fp_engine;
 struct fp_wire_batch;
 struct fp_stream;
 struct fp_capture;
+struct fp_tap;
+struct fp_departure;
 
 struct fp_wire {
     int kind, fd;
@@ -30,6 +33,8 @@ struct fp_wire {
     uint8_t address[128];                          /* of the datagrams' far end */
     uint32_t address_size;
     struct fp_wire_batch *out, *in;
+    bool offload; /* a TAP interface takes and gives packets that are not cut up */
+    struct fp_tap *tap;
     struct fp_stream *stream;
     int stream_end;      /* enum fp_stream_end; then Python looks for another partner */
     struct fp_capture *capture;
@@ -51,6 +56,8 @@ bool fp_wire_held(const struct fp_engine *e);
 bool fp_wire_backlog(const struct fp_engine *e);
 /* A frame leaves, at the latest with the next fp_wire_flush(). Never blocks. */
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
+/* The same for the frame that was cut off a packet last. */
+void fp_emit_segment(struct fp_engine *e, const struct fp_departure *d, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);
 /* Take up to a batch of frames off the wire into the receiver; return how many there were. */
 size_t fp_wire_poll(struct fp_engine *e);
@@ -67,7 +74,15 @@ void fp_stream_flush(struct fp_wire *w);
 size_t fp_stream_poll(struct fp_engine *e);
 bool fp_stream_unsent(const struct fp_wire *w);
 bool fp_stream_backlog(const struct fp_wire *w);
+bool fp_tap_open(struct fp_wire *w);
+void fp_tap_close(struct fp_wire *w);
+void fp_tap_flush(struct fp_wire *w);
+void fp_tap_emit(struct fp_wire *w, const uint8_t *frame, size_t size);
+/* Put one more segment of a packet together with those before; false: it must be emitted by itself. */
+bool fp_tap_segment(struct fp_wire *w, const struct fp_departure *d, const uint8_t *frame, size_t size);
+size_t fp_tap_poll(struct fp_engine *e);
 bool fp_capture_open(struct fp_wire *w);
+bool fp_capture_on(const struct fp_wire *w);
 void fp_capture_close(struct fp_wire *w);
 void fp_capture_flush(struct fp_wire *w);
 /* direction: 1 in, 2 out (epb_flags). */

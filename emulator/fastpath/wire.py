@@ -60,6 +60,7 @@ class NativeWire:
             return True
         if isinstance(wire, TapWire):
             native.kind = lib.FP_WIRE_TAP
+            native.offload = wire.offload and wire.take_whole()
         elif isinstance(wire, DgramWire):
             address = sockaddr(wire.remote)
             self._engine.ffi.memmove(native.address, address, len(address))

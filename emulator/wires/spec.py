@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from emulator.wires.end import WireEnd
 
 GRAMMAR = """\
-tap:NAME                                the host's TAP interface NAME
+tap:NAME                                the host's TAP interface NAME; with ,offload=off behind it, every frame is
+                                        handed over by itself, and none of the host's TCP is cut up by the card
 dgram:local=ADDRESS,remote=ADDRESS      one frame a datagram (QEMU -netdev dgram)
 stream:connect=ADDRESS                  length-prefixed frames, calling (QEMU -netdev stream,server=on)
 stream:listen=ADDRESS                   length-prefixed frames, being called (QEMU -netdev stream)
@@ -37,7 +38,10 @@ def open_wire(spec: str) -> WireEnd:
     kind, colon, rest = spec.partition(":")
     match kind:
         case "tap" if rest:
-            return TapWire(rest)
+            name, comma, offload = rest.partition(",offload=")
+            if comma and offload not in ("on", "off"):
+                raise UsageError(f"offload of wire {spec!r} must be on or off, not {offload!r}")
+            return TapWire(name, offload=offload != "off")
         case "dgram" if colon:
             options = _options(spec, rest, ("local", "remote"))
             return DgramWire(parse_address(options["local"]), parse_address(options["remote"]))

@@ -14,7 +14,15 @@ from emulator.wires.end import BATCH, READ_SIZE, WireCounts, accept
 TUNSETIFF = 0x400454CA
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+TUNSETOFFLOAD = 0x400454D0
+TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN = 1, 2, 4, 8
 """include/uapi/linux/if_tun.h"""
+
+HEADER = 10
+"""struct virtio_net_hdr (include/uapi/linux/virtio_net.h); zeros: the frame is as on a wire."""
+
+PLAIN = bytes(HEADER)
 
 NAME_MAX = 15
 """IFNAMSIZ less its terminating zero."""
@@ -35,7 +43,7 @@ def attach_tap(name: str) -> int:
     except OSError as error:
         raise EnvironmentLacks(f"{CLONE_DEVICE} must be there and open (modprobe tun): {error.strerror}") from error
     try:
-        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", encoded, IFF_TAP | IFF_NO_PI))
+        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", encoded, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
     except OSError as error:
         os.close(descriptor)
         raise EnvironmentLacks(_why_refused(name, error)) from error
@@ -57,21 +65,38 @@ def _why_refused(name: str, error: OSError) -> str:
 
 
 class TapWire:
-    """Frames to and from TAP interface ``name``. While the interface is down, frames are dropped."""
+    """Frames to and from TAP interface ``name``. While the interface is down, frames are dropped.
 
-    def __init__(self, name: str) -> None:
+    ``offload`` says that whoever moves the frames may have the host hand over packets that it has not cut up.
+    """
+
+    def __init__(self, name: str, *, offload: bool = True) -> None:
+        self.offload = offload
         self.counts = WireCounts()
         self.connected = True
         self._descriptor = attach_tap(name)
+        self._ask(0)
 
     def fileno(self) -> int | None:
         """Return the descriptor of the TAP queue."""
         return self._descriptor
 
+    def take_whole(self) -> bool:
+        """Have the host leave cutting up and checksums to us; False if it does not."""
+        return self._ask(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+
+    def _ask(self, offloads: int) -> bool:
+        """Say what we do for the host; False if it has not heard of it, and then does all by itself."""
+        try:
+            fcntl.ioctl(self._descriptor, TUNSETOFFLOAD, offloads)
+        except OSError:
+            return False
+        return True
+
     def emit(self, frame: bytes) -> None:
         """Send one frame, or count it as dropped (EIO: interface down; EAGAIN, ENOBUFS: queue full)."""
         try:
-            os.write(self._descriptor, frame)
+            os.writev(self._descriptor, (PLAIN, frame))
         except OSError:
             self.counts.dropped += 1
         else:
@@ -82,7 +107,7 @@ class TapWire:
         frames: list[bytes] = []
         for _ in range(BATCH):
             try:
-                frame = os.read(self._descriptor, READ_SIZE)
+                frame = os.read(self._descriptor, HEADER + READ_SIZE)[HEADER:]
             except OSError:
                 break
             if accept(frame, self.counts):

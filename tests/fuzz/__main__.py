@@ -82,13 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             status = keep(target) if options.merge else fuzz(target, options.seconds)
         except EnvironmentLacks as error:
-            print(f"tests.fuzz: {error}", file=sys.stderr)  # noqa: T201 - this is a command
+            print(f"tests.fuzz: {error}", file=sys.stderr)
             return 3
         if status != 0:
             found = 1
-            print(f"{target}: found something, see {FOLDER}/{target}-*")  # noqa: T201 - this is a command
+            print(f"{target}: found something, see {FOLDER}/{target}-*")
         else:
-            print(f"{target}: nothing found")  # noqa: T201 - this is a command
+            print(f"{target}: nothing found")
     return found
 
 

@@ -7,7 +7,7 @@ import importlib
 import logging
 import sys
 
-import atheris  # type: ignore[import-not-found]  # fetched by tests.fuzz, for this command alone
+import atheris  # fetched by tests.fuzz, for this command alone
 
 INSTRUMENTED = ["device_model", "emulator"]
 

@@ -32,8 +32,8 @@ LINES = (
 )  # fmt: skip
 ARGUMENTS = ("kinds", "names", "offset", "value", "direction", "queue", "state", "speeds", "mbps", "name", "frames")
 WORDS: tuple[object, ...] = (
-    None, True, 0, 1, -1, 7, 16, 0xFFFF_FFFF, 1 << 70, "", "rx", "tx", "up", "down", "RDT[3]", "FrameArrived", "ff" * 60,
-    [], [1000], ["FrameArrived"], ["00" * 60], {}, 0.5, "hold_interrupts", "unlimited", "power-on",
+    None, True, 0, 1, -1, 7, 16, 0xFFFF_FFFF, 1 << 70, "", "rx", "tx", "up", "down", "RDT[3]", "FrameArrived",
+    "ff" * 60, [], [1000], ["FrameArrived"], ["00" * 60], {}, 0.5, "hold_interrupts", "unlimited", "power-on",
 )  # fmt: skip
 
 
@@ -114,7 +114,9 @@ class Bench:
                 while line.recv(1 << 20):
                     pass
 
-    def say(self, command: int, body: bytes, *, flags: int = 0, size: int | None = None, fds: tuple[int, ...] = ()) -> None:
+    def say(
+        self, command: int, body: bytes, *, flags: int = 0, size: int | None = None, fds: tuple[int, ...] = ()
+    ) -> None:
         """Send one message of the vfio-user protocol, true to its length unless ``size`` is given."""
         head = protocol.HEADER.pack(7, command, protocol.HEADER.size + len(body) if size is None else size, flags, 0)
         self.send(head + body, fds)
