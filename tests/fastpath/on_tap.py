@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m tests.fastpath.on_tap arrives|leaves [OPTION]``: a native card on a TAP interface of the network namespace
-that this runs in; test_tap.py makes one. An AF_PACKET socket with virtio_net headers is the host."""
+"""``python -m tests.fastpath.on_tap arrives|leaves [OPTION]``: a native card on a TAP interface.
+
+test_tap.py runs it in a network namespace of its own. An AF_PACKET socket with virtio_net headers is the host.
+"""
 
 from __future__ import annotations
 
