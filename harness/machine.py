@@ -115,6 +115,11 @@ def qemu_igb(netdev: str, slot: str, mac: str, ident: str = "card") -> dict[str,
     return {"driver": "igb", "id": ident, "bus": slot, "netdev": netdev, "mac": mac, "romfile": ""}
 
 
+def virtio_net(netdev: str, slot: str, mac: str, ident: str = "card") -> dict[str, Any]:
+    """Return the device_add arguments of the paravirtual NIC, with one queue pair."""
+    return {"driver": "virtio-net-pci", "id": ident, "bus": slot, "netdev": netdev, "mac": mac, "romfile": ""}
+
+
 def datagram_netdev(ident: str, local: Path, remote: Path) -> dict[str, Any]:
     """Return the netdev_add arguments of a wire of Unix datagrams, one frame each."""
     places = {"local": {"type": "unix", "path": str(local)}, "remote": {"type": "unix", "path": str(remote)}}

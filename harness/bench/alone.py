@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from device_model.igb.spec.descriptors import TxContext, TxData
 from device_model.igb.spec.general import CTRL
-from device_model.igb.spec.receive import RCTL, RDBAH, RDBAL, RDLEN, RDT, RXDCTL, SRRCTL
+from device_model.igb.spec.receive import MRQC, RCTL, RDBAH, RDBAL, RDLEN, RDT, RETA, RSSRK, RXDCTL, SRRCTL
 from device_model.igb.spec.transmit import TCTL, TDBAH, TDBAL, TDLEN, TDT, TXDCTL
 from harness.bench.figures import Quantity
 from harness.card import Card
 from harness.deadline import Deadline, wait_until
 from harness.emulator import CardOptions, CardProcess, CardSockets
+from harness.errors import LabBroken
 from harness.vfio_user import ScriptedHost
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from device_model.declare import Register
 
 BASE = 0x1_0000_0000
-RING, BUFFERS = BASE, BASE + 0x10_0000
-MEMORY = 64 << 20
+RINGS, BUFFERS = BASE, BASE + 0x10_0000
+MEMORY = 128 << 20
+SLOT = 16
 SLOTS = 4096
+FLOWS = 64
 BUFFER = 2048
 FOR_S = 1.0
 LINK_S = 10.0
@@ -46,21 +49,45 @@ LINK_UP = 2
 RECEIVE_IN_2_KIB = 0x0200_0002
 """SRRCTL: advanced descriptors of one buffer, 2 KiB."""
 
+RSS_OF_UDP = 2 | MRQC.udp_ipv4.mask
+"""MRQC: RSS by addresses and ports of UDP over IPv4."""
+
 DONE = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """``size`` bytes a frame (64 counts the FCS), or with ``size`` BIG a packet that the card cuts up."""
+    """``size`` bytes a frame (64 counts the FCS), or with ``size`` BIG a packet that the card cuts up.
+
+    Over ``queues`` rings of ``slots`` descriptors each; received frames are of ``flows`` flows.
+    """
 
     size: int
     receive: bool = False
+    queues: int = 1
+    slots: int = SLOTS
+    flows: int = FLOWS
 
     @property
     def name(self) -> str:
-        """How the workload is called."""
+        """How the workload is called; what is usual goes without saying."""
         what = "64 KiB cut up" if self.size == BIG else f"{self.size} B"
-        return f"card alone, {'receive' if self.receive else 'transmit'} {what}"
+        usual = Alone(self.size, self.receive)
+        more = "".join(
+            f", {value} {name}"
+            for name, value, common in (
+                ("queues", self.queues, usual.queues),
+                ("descriptors", self.slots, usual.slots),
+                ("flows", self.flows, usual.flows),
+            )
+            if value != common
+        )
+        return f"card alone, {'receive' if self.receive else 'transmit'} {what}{more}"
+
+    @property
+    def has_copy(self) -> bool:
+        """Whether a plain copy is measured beside it: once for each size is enough."""
+        return self == Alone(self.size, self.receive)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -71,14 +98,14 @@ class Alone:
         """Drive a fresh card for about a second."""
         with ExitStack() as undo:
             sockets = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-bench-")))
-            wire = f"generate:mac={MAC},flows=64,size={self.size},rate=0" if self.receive else "null"
+            wire = f"generate:mac={MAC},flows={self.flows},size={self.size},rate=0" if self.receive else "null"
             options = CardOptions(mac=MAC, rate="unlimited", wire=wire, capture=False, arguments=card)
             paths = CardSockets(*(sockets / name for name in ("vfio", "control", "wire", "peer")))
             process = undo.enter_context(CardProcess(options, paths, folder))
             process.wait_ready()
             undo.enter_context(Card(paths.control)).call("record", kinds=[])
             host = undo.enter_context(ScriptedHost(paths.vfio_user, MEMORY, BASE, 1))
-            driver = Driver(host, process.child.pid)
+            driver = Driver(host, process.child.pid, self.queues, self.slots)
             driver.link_up()
             if self.receive:
                 return (driver.receive(),)
@@ -98,14 +125,16 @@ class Alone:
 
 
 class Driver:
-    """Queue 0, both ways, of the card of process ``pid``."""
+    """``queues`` queues, both ways, of the card of process ``pid``; each ring has ``slots`` descriptors."""
 
-    def __init__(self, host: ScriptedHost, pid: int) -> None:
+    def __init__(self, host: ScriptedHost, pid: int, queues: int, slots: int) -> None:
         self._host = host
         self._pid = pid
+        self._queues = queues
+        self._slots = slots
 
-    def _put(self, reg: type[Register], value: int) -> None:
-        self._host.write(reg.at, value)
+    def _put(self, reg: type[Register], value: int, n: int = 0) -> None:
+        self._host.write(reg.at + n * reg.stride, value)
 
     def link_up(self) -> None:
         """Let the MAC have its link."""
@@ -125,6 +154,10 @@ class Driver:
             done += next(rounds)
         return done / max(self._cpu_s() - cpu, 1e-3)
 
+    def _ring(self, queue: int) -> int:
+        """Where in memory the ring of a queue begins."""
+        return queue * self._slots * SLOT
+
     # -- transmit --------------------------------------------------------------------------------------
 
     def transmit(self, size: int) -> float:
@@ -134,11 +167,11 @@ class Driver:
             TxData.encode(
                 address=BUFFERS + n * BUFFER, dtalen=length, dtyp=3, dext=1, ifcs=1, eop=1, rs=1, paylen=length
             )
-            for n in range(SLOTS)
+            for n in range(self._slots)
         )
-        for n in range(SLOTS):
+        for n in range(self._slots):
             self._host.put(BUFFERS + n * BUFFER, bytes(12) + b"\x88\xb5" + bytes(length - 14))
-        return self._rate(self._sent(raw, SLOTS // 2))
+        return self._rate(self._sent(raw, self._slots // 2))
 
     def cut_up(self) -> float:
         """Return gigabits a second of packets that leave in segments of MSS bytes."""
@@ -154,54 +187,82 @@ class Driver:
                 TxData.encode(address=address, dtalen=size, dtyp=3, dext=1, ifcs=1, eop=last, rs=last, **fields)
             )
         many = SLOTS // 16
-        raw = b"".join(packet * many)
         headers = bytes(12) + b"\x08\x00\x45" + bytes(8) + b"\x06" + bytes(22) + b"\x50\x10" + bytes(8)
         self._host.put(BUFFERS, headers.ljust(HEADERS, b"\0"))
         slots = len(packet) * many
-        packets = self._rate(self._sent(raw.ljust(2 * slots * 16, b"\0")[: slots * 16] * 2, slots)) / len(packet)
+        self._slots = 2 * slots
+        packets = self._rate(self._sent(b"".join(packet * many) * 2, slots)) / len(packet)
         return packets * BIG * 8 / 1e9
 
     def _sent(self, raw: bytes, half: int) -> Iterator[int]:
-        """Send one half of the ring after the other; yield the descriptors of each when its last is done."""
-        slots = len(raw) // 16
-        self._put(TDBAL, RING & 0xFFFF_FFFF)
-        self._put(TDBAH, RING >> 32)
-        self._put(TDLEN, slots * 16)
-        self._put(TXDCTL, TXDCTL.enable.mask | 1 << 16)
+        """Send one half of each ring after the other; yield the descriptors of each when its last is done."""
+        slots = len(raw) // SLOT
+        for queue in range(self._queues):
+            start = RINGS + self._ring(queue)
+            self._put(TDBAL, start & 0xFFFF_FFFF, queue)
+            self._put(TDBAH, start >> 32, queue)
+            self._put(TDLEN, slots * SLOT, queue)
+            self._put(TXDCTL, TXDCTL.enable.mask | 1 << 16, queue)
         self._put(TCTL, TCTL.en.mask)
-        memory, start = self._host.memory, RING - BASE
+        memory = self._host.memory
         while True:
             for first in range(0, slots, half):
-                at = start + first * 16
-                memory[at : at + half * 16] = raw[first * 16 : (first + half) * 16]
-                self._put(TDT, (first + half) % slots)
-                self._until(at + half * 16 - 4)
-                yield half
+                ends = []
+                for queue in range(self._queues):
+                    at = RINGS - BASE + self._ring(queue) + first * SLOT
+                    memory[at : at + half * SLOT] = raw[first * SLOT : (first + half) * SLOT]
+                    self._put(TDT, (first + half) % slots, queue)
+                    ends.append(at + half * SLOT - 4)
+                for end in ends:
+                    self._until(end)
+                yield half * self._queues
 
     # -- receive ---------------------------------------------------------------------------------------
 
     def receive(self) -> float:
         """Return packets a second."""
-        self._put(RDBAL, RING & 0xFFFF_FFFF)
-        self._put(RDBAH, RING >> 32)
-        self._put(RDLEN, SLOTS * 16)
-        self._put(SRRCTL, RECEIVE_IN_2_KIB)
-        self._put(RXDCTL, RXDCTL.enable.mask)
+        for queue in range(self._queues):
+            start = RINGS + self._ring(queue)
+            self._put(RDBAL, start & 0xFFFF_FFFF, queue)
+            self._put(RDBAH, start >> 32, queue)
+            self._put(RDLEN, self._slots * SLOT, queue)
+            self._put(SRRCTL, RECEIVE_IN_2_KIB, queue)
+            self._put(RXDCTL, RXDCTL.enable.mask, queue)
+        if self._queues > 1:
+            for n in range(RSSRK.count):
+                self._put(RSSRK, 0x6D5A_56DA + n * 0x0103_0507, n)
+            for n in range(RETA.count):
+                entries = ((4 * n + place) % self._queues for place in range(4))
+                self._put(RETA, sum(entry << 8 * place for place, entry in enumerate(entries)), n)
+            self._put(MRQC, RSS_OF_UDP)
         return self._rate(self._received())
 
     def _received(self) -> Iterator[int]:
-        """Hand over one half of the ring after the other; yield the frames of each when its last has come."""
-        raw = b"".join(struct.pack("<QQ", BUFFERS + n * BUFFER, 0) for n in range(SLOTS))
-        memory, start, half = self._host.memory, RING - BASE, SLOTS // 2
-        memory[start : start + len(raw)] = raw
-        self._put(RDT, SLOTS - 1)
+        """Hand over the halves of the rings again as frames have filled them; yield how many frames that were."""
+        half = self._slots // 2
+        raw = [
+            b"".join(struct.pack("<QQ", BUFFERS + (queue * self._slots + n) * BUFFER, 0) for n in range(self._slots))
+            for queue in range(self._queues)
+        ]
+        memory, turn = self._host.memory, [0] * self._queues
+        for queue in range(self._queues):
+            at = RINGS - BASE + self._ring(queue)
+            memory[at : at + len(raw[queue])] = raw[queue]
+            self._put(RDT, self._slots - 1, queue)
         self._put(RCTL, RCTL.en.mask | RCTL.upe.mask)
+        end = time.monotonic() + ENOUGH_S
         while True:
-            for first in (0, half):
-                at = start + first * 16
-                self._until(at + half * 16 - 8)
-                memory[at : at + half * 16] = raw[first * 16 : (first + half) * 16]
-                self._put(RDT, (first + half - 1) % SLOTS)
+            for queue in range(self._queues):
+                first = turn[queue] * half
+                at = RINGS - BASE + self._ring(queue) + first * SLOT
+                if not memory[at + half * SLOT - 8] & DONE:
+                    if time.monotonic() > end:
+                        raise LabBroken(f"the card must fill half a ring within {ENOUGH_S:g} s")
+                    continue
+                end = time.monotonic() + ENOUGH_S
+                memory[at : at + half * SLOT] = raw[queue][first * SLOT : (first + half) * SLOT]
+                self._put(RDT, (first + half - 1) % self._slots, queue)
+                turn[queue] ^= 1
                 yield half
 
     def _until(self, at: int) -> None:

@@ -20,7 +20,7 @@ BARS: tuple[tuple[str, float], ...] = (
     (r"transmit .*clones \d+", 0.9),
     (r"receive, geometric mean", 1.8),
     (r"receive .*, by the driver", 1.3),
-    (r"tcp .*", 1.2),
+    (r"tcp (from|to) .*", 1.2),
     (r"ping p50", 1.5),
     (r"start, plug to link up", 0.5),
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -14,13 +14,18 @@ from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress
 from harness.bench.alone import BIG, Alone
 from harness.bench.bars import absolute_bar_of, bar_of
+from harness.bench.far_kernel import Servers
 from harness.bench.figures import Row, Spread, number
+from harness.bench.growth import Cards
 from harness.bench.lifecycle import Birth
 from harness.bench.namespace import PACKAGES, Namespace, check
 from harness.bench.pktgen import Transmit
+from harness.bench.processor import Split
+from harness.bench.questions import Connections, RequestResponse
 from harness.bench.receive import Receive
-from harness.bench.rig import Datagrams, Nobody, Rig, Start, Streams, Taps
+from harness.bench.rig import HILNIC, QEMU_IGB, SLOTS, VIRTIO, Rig, Start
 from harness.bench.tcp import SERVER, SERVING, RoundTrip, Stream
+from harness.bench.wirings import Datagrams, Nobody, Streams, Taps
 from harness.errors import EnvironmentLacks, UsageError
 from harness.setup.steps import tools
 from harness.snapshot import snapshot
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
     from harness.bench.figures import Quantity
     from harness.bench.rig import Side
+    from harness.bench.wirings import Wiring
     from harness.lab import Lab
 
 
@@ -60,15 +66,27 @@ TO_NOBODY: tuple[OnWire, ...] = tuple(
 )
 TO_PARTNER: tuple[OnWire, ...] = (Receive("dgram"),)
 TO_STREAM: tuple[OnWire, ...] = (Receive("stream"),)
-TO_KERNEL: tuple[OnWire, ...] = (Stream(reverse=False), Stream(reverse=True), RoundTrip())
+TO_KERNEL: tuple[OnWire, ...] = (
+    Receive("tap"),
+    *(Stream(reverse, parallel) for parallel in (1, 4) for reverse in (False, True)),
+    RoundTrip(),
+    RequestResponse(),
+    Connections(),
+)
+CARDS: tuple[Cards, ...] = tuple(Cards(count) for count in (1, 2, 4))
 FRESH: tuple[Birth, ...] = (Birth(),)
 ALONE: tuple[Alone, ...] = (
     *(Alone(size) for size in (64, 512, 1500, BIG)),
     *(Alone(size, receive=True) for size in (64, 512, 1500)),
+    *(Alone(64, queues=queues) for queues in (2, 4, 8)),
+    *(Alone(64, receive=True, queues=queues) for queues in (2, 4, 8)),
+    *(Alone(64, receive, slots=slots) for receive in (False, True) for slots in (64, 256, 1024)),
+    *(Alone(64, receive=True, flows=flows) for flows in (1, 8, 256)),
 )
-WORKLOADS: tuple[Workload, ...] = (*ALONE, *TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *FRESH)
-OURS, THEIRS = 0, 1
-KINDS = ("hilnic", "qemu-igb")
+WORKLOADS: tuple[Workload, ...] = (*ALONE, *TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *CARDS, *FRESH)
+OURS, THEIRS, YARDSTICK = range(3)
+KINDS = (HILNIC, QEMU_IGB, VIRTIO)
+PEERS = ("our card", "QEMU's igb", "virtio-net")
 T = TypeVar("T", bound=Workload)
 
 
@@ -99,22 +117,42 @@ def in_turns(
     rounds: int,
     measure: Callable[[int], tuple[float, ...]],
     tell: Callable[[str], None],
-    peer: str = "QEMU's igb",
+    names: Sequence[str] = PEERS[:2],
+    meter: Callable[[int], Split] | None = None,
 ) -> list[Row]:
-    """Measure OURS and THEIRS ``rounds`` times each, who begins changing from round to round; return the rows."""
-    samples: tuple[list[tuple[float, ...]], list[tuple[float, ...]]] = ([], [])
+    """Measure each of ``names`` ``rounds`` times, who begins changing from round to round; return the rows.
+
+    The first is ours, the second what it is compared with, the third a yardstick. ``meter`` tells the CPU time used.
+    """
+    samples: list[list[tuple[float, ...]]] = [[] for _ in names]
+    used: list[list[Split]] = [[] for _ in names]
+    order = list(range(len(names)))
     for turn in range(rounds):
-        for which in (OURS, THEIRS) if turn % 2 == 0 else (THEIRS, OURS):
-            whose = "our card" if which == OURS else peer
-            tell(f"{workload.name}: round {turn + 1} of {rounds}, {whose}")
+        for which in order if turn % 2 == 0 else reversed(order):
+            tell(f"{workload.name}: round {turn + 1} of {rounds}, {names[which]}")
+            before = meter(which) if meter else None
             samples[which].append(measure(which))
-    ours, theirs = ([Spread.of(values) for values in zip(*side, strict=True)] for side in samples)
-    return [
-        Row(quantity, mine, its, bar=bar_of(quantity.name))
-        if (least := absolute_bar_of(quantity.name)) is None
-        else Row(quantity, mine, its, bar=least, absolute=True)
-        for quantity, mine, its in zip(workload.quantities, ours, theirs, strict=True)
-    ]
+            if meter and before:
+                used[which].append(meter(which) - before)
+    spreads = [[Spread.of(values) for values in zip(*side, strict=True)] for side in samples]
+    if any(len(side) != len(workload.quantities) for side in spreads):
+        raise ValueError(f"a sample of {workload.name} is shorter or longer than its quantities")
+    rows = []
+    for column, quantity in enumerate(workload.quantities):
+        ours, *others = (side[column] for side in spreads)
+        least = absolute_bar_of(quantity.name)
+        rows.append(
+            Row(
+                quantity,
+                ours,
+                others[0] if others else None,
+                bar=bar_of(quantity.name) if least is None else least,
+                absolute=least is not None,
+                yardstick=others[1] if len(others) > 1 else None,
+                used=tuple(Split.middle(each) for each in used if each),
+            )
+        )
+    return rows
 
 
 class Bench:
@@ -137,36 +175,39 @@ class Bench:
                 lambda which: (
                     alone.measure(self._folder / "alone", self._plan.card) if which == OURS else alone.copied()  # noqa: B023 - called at once
                 ),
-                "a copy",
+                ("our card", "a copy") if alone.has_copy else ("our card",),
             )
-        if not any(self._wanted(each) for each in (TO_NOBODY, TO_PARTNER, TO_STREAM, TO_KERNEL, FRESH)):
+        in_guests: tuple[Workload, ...] = (*TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *CARDS, *FRESH)
+        if not self._wanted(in_guests):
             return
         lab = self._lab
-        start = Start(lab.materials, lab.machine, snapshot(lab.materials, lab.machine, self._tell))
-        to_nobody, to_partner, to_kernel = (self._wanted(each) for each in (TO_NOBODY, TO_PARTNER, TO_KERNEL))
-        if to_nobody:
-            self._tell("plugging both cards, with nobody at the far ends")
-            with Rig(start, Nobody(), self._folder / "nobody", self._plan.card) as rig:
-                self._rows_of(rig, to_nobody)
-        if to_partner:
-            self._tell("plugging both cards, with far ends of ours")
-            with Rig(start, Datagrams(), self._folder / "partner", self._plan.card) as rig:
-                self._rows_of(rig, to_partner)
-        if to_stream := self._wanted(TO_STREAM):
-            self._tell("plugging both cards, with streams to far ends of ours")
-            with Rig(start, Streams(), self._folder / "stream", self._plan.card) as rig:
-                self._rows_of(rig, to_stream)
-        if to_kernel:
+        machine = replace(lab.machine, slots=SLOTS)
+        start = Start(lab.materials, machine, snapshot(lab.materials, machine, self._tell))
+        self._in_rig(start, Nobody, "nobody", TO_NOBODY)
+        self._in_rig(start, Datagrams, "partner", TO_PARTNER)
+        self._in_rig(start, Streams, "stream", TO_STREAM)
+        if to_kernel := self._wanted(TO_KERNEL):
             self._with_kernel(start, to_kernel)
+        for cards in self._wanted(CARDS):
+            self._rows(
+                cards,
+                lambda which: cards.measure(start, self._folder / "cards", KINDS[which], self._plan.card),  # noqa: B023
+            )
         for workload in self._wanted(FRESH):
             self._rows(workload, lambda which: workload.measure(lab, KINDS[which]))  # noqa: B023 - called at once
 
     def _wanted(self, workloads: Sequence[T]) -> list[T]:
         return [workload for workload in workloads if self._plan.wants(workload)]
 
+    def _in_rig(self, start: Start, wiring: Callable[[], Wiring], name: str, workloads: Sequence[OnWire]) -> None:
+        if wanted := self._wanted(workloads):
+            self._tell(f"plugging the cards ({name})")
+            with Rig(start, wiring(), self._folder / name, KINDS, self._plan.card) as rig:
+                self._rows_of(rig, wanted)
+
     def _with_kernel(self, start: Start, workloads: Sequence[OnWire]) -> None:
         """Measure in a rig whose far ends are the host's kernel, in a network namespace; skip where none can be had."""
-        self._tell("plugging both cards, with TAP interfaces")
+        self._tell("plugging the cards, with TAP interfaces")
         folder = self._folder / "tap"
         with ExitStack() as undo:
             try:
@@ -178,20 +219,34 @@ class Bench:
                     self._done([Row(quantity, skipped=str(error)) for quantity in workload.quantities])
                 return
             undo.callback(namespace.serve(*SERVER, until=SERVING).stop)
-            self._rows_of(undo.enter_context(Rig(start, Taps(namespace), folder, self._plan.card)), workloads)
+            undo.enter_context(Servers(namespace))
+            rig = undo.enter_context(Rig(start, Taps(namespace), folder, KINDS, self._plan.card))
+            self._rows_of(rig, workloads)
 
     def _rows_of(self, rig: Rig, workloads: Sequence[OnWire]) -> None:
-        sides = (rig.ours, rig.theirs)
         for workload in workloads:
-            self._rows(workload, lambda which: workload.measure(sides[which]))  # noqa: B023 - called at once
+            # The yardstick has one queue pair; more would need another kind of wire.
+            many = isinstance(workload, Transmit) and workload.queues > 1
+            self._rows(
+                workload,
+                lambda which: workload.measure(rig.sides[which]),  # noqa: B023 - called at once
+                PEERS[:2] if many else PEERS,
+                rig.used,
+            )
 
-    def _rows(self, workload: Workload, measure: Callable[[int], tuple[float, ...]], peer: str = "QEMU's igb") -> None:
-        self._done(in_turns(workload, self._plan.rounds, measure, self._tell, peer))
+    def _rows(
+        self,
+        workload: Workload,
+        measure: Callable[[int], tuple[float, ...]],
+        names: Sequence[str] = PEERS[:2],
+        meter: Callable[[int], Split] | None = None,
+    ) -> None:
+        self._done(in_turns(workload, self._plan.rounds, measure, self._tell, names, meter))
 
 
 def line(row: Row) -> str:
     """Return what is said of a row as soon as it is known."""
-    if row.ours is None or row.theirs is None:
+    if row.ours is None:
         return f"  {row.quantity.name}: skipped"
-    ours, theirs = number(row.ours.median), number(row.theirs.median)
-    return f"  {row.quantity.name}: ours {ours}, theirs {theirs} {row.quantity.unit}"
+    theirs = f", theirs {number(row.theirs.median)}" if row.theirs else ""
+    return f"  {row.quantity.name}: ours {number(row.ours.median)}{theirs} {row.quantity.unit}"

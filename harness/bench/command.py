@@ -11,7 +11,7 @@ from guest_images.errors import UsageError as SetUpUsage
 from harness.bench.bars import means
 from harness.bench.bench import Bench, Plan, line
 from harness.bench.environment import environment
-from harness.bench.figures import table, write
+from harness.bench.figures import cpu_table, table, write
 from harness.errors import EnvironmentLacks, UsageError
 from harness.opening import open_lab
 
@@ -58,7 +58,8 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
     finally:
         progress.close()
         if rows:
-            for text in ("", *table(rows), "", *(f"{name:12} {value}" for name, value in around.items())):
+            where = (f"{name:12} {value}" for name, value in around.items())
+            for text in ("", *table(rows), "", *cpu_table(rows), "", *where):
                 say(text)
             say(f"{'saved in':12} {request.json}")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-HEAD = ("workload", "unit", "better", "ours", "QEMU's igb", "ours/theirs", "bar", "")
+    from harness.bench.processor import Split
+
+PARTIES = ("ours", "QEMU's igb", "virtio-net")
+HEAD = ("workload", "unit", "better", *PARTIES[:2], "ours/theirs", "bar", "", PARTIES[2])
+CPU_TITLE = "CPU seconds of a measurement, card + rest of QEMU + guest"
 GAP = "  "
+WHOSE = ("ours", "theirs", "yardstick")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,11 @@ class Row:
     given: float | None = None
     bar: float | None = None
     absolute: bool = False
+    yardstick: Spread | None = None
+    """The same of a paravirtual card."""
+
+    used: tuple[Split, ...] = ()
+    """CPU time of one measurement, ours, theirs and the yardstick's; its medians."""
 
     @property
     def ok(self) -> bool | None:
@@ -100,29 +110,49 @@ def number(value: float) -> str:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """Return the lines of a table of ``rows``, and below it why rows are empty."""
-    cells = [HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    reasons = dict.fromkeys(row.skipped for row in rows if row.skipped)
+    return _aligned([HEAD, *(_cells(row) for row in rows)], 3) + [f"skipped: {reason}" for reason in reasons]
+
+
+def cpu_table(rows: Sequence[Row]) -> list[str]:
+    """Return the lines that say who used the CPUs, nothing if nobody looked; a workload has a line, not each figure."""
+    seen = {row.used: row.quantity.name for row in reversed(rows) if row.used}
+    lines = [(name, *map(_seconds, used)) for used, name in reversed(seen.items())]
+    if not lines:
+        return []
+    head = ("workload", *PARTIES)
+    cells = [(*line, *[""] * (len(head) - len(line))) for line in lines]
+    return [CPU_TITLE, *_aligned([head, *cells], 1)]
+
+
+def _seconds(split: Split) -> str:
+    return f"{split.card:.2f} + {split.qemu:.2f} + {split.guest:.2f}"
+
+
+def _aligned(cells: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Return lines of columns, the first ``left`` of which begin at one place and the others end at one."""
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = [
         GAP.join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
+            cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in cells
     ]
     lines.insert(1, GAP.join("-" * width for width in widths))
-    reasons = dict.fromkeys(row.skipped for row in rows if row.skipped)
-    return lines + [f"skipped: {reason}" for reason in reasons]
+    return lines
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     quantity = row.quantity
     better = "more" if quantity.more_is_better else "less"
-    missing = "" if row.given is not None else "skipped"
+    missing = "skipped" if row.skipped else ""
     ours, theirs = (str(spread) if spread else missing for spread in (row.ours, row.theirs))
     ratio = "" if row.ratio is None else number(row.ratio)
     bar = "" if row.bar is None else f"{'≥' if quantity.more_is_better else '≤'} {number(row.bar)}"
     reached = {None: "", True: "ok", False: "missed"}[row.ok]
-    return quantity.name, quantity.unit, better, ours, theirs, ratio, bar, reached
+    yardstick = number(row.yardstick.median) if row.yardstick else ""
+    return quantity.name, quantity.unit, better, ours, theirs, ratio, bar, reached, yardstick
 
 
 def as_json(rows: Sequence[Row], environment: Mapping[str, str]) -> list[dict[str, object]]:
@@ -140,6 +170,9 @@ def as_json(rows: Sequence[Row], environment: Mapping[str, str]) -> list[dict[st
             "better": "more" if row.quantity.more_is_better else "less",
             "ours_range": [row.ours.least, row.ours.most] if row.ours else None,
             "theirs_range": [row.theirs.least, row.theirs.most] if row.theirs else None,
+            "yardstick": row.yardstick.median if row.yardstick else None,
+            "yardstick_range": [row.yardstick.least, row.yardstick.most] if row.yardstick else None,
+            "cpu": {name: asdict(split) for name, split in zip(WHOSE, row.used, strict=False)} or None,
             "skipped": row.skipped or None,
             "environment": dict(environment),
         }

@@ -7,8 +7,11 @@ with that process.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 OWN = Path("/proc/self/ns/net")
 TUN = Path("/dev/net/tun")
+CLONE_NEWNET = 0x40000000
 START_S = 10.0
 PACKAGES = ("iperf3", "iproute2")
 
@@ -73,6 +77,26 @@ class Namespace:
     def ip(self, *words: str) -> str:
         """Run iproute2's ip inside. Raises EnvironmentLacks with its words if it fails."""
         return run_command((*self.enter, *self._tools.argv("usr/bin/ip", *words)), f"ip {' '.join(words)}")
+
+    def socket(self, family: int, kind: int) -> socket.socket:
+        """Return a socket of the namespace, made by a thread that enters it and ends (setns(2) is per thread)."""
+        made: list[socket.socket | OSError] = []
+
+        def enter() -> None:
+            try:
+                with Path(f"/proc/{self._holder.pid}/ns/net").open("rb") as there:
+                    refused = ctypes.CDLL(None, use_errno=True).setns(there.fileno(), CLONE_NEWNET)
+                made.append(OSError(ctypes.get_errno(), "setns") if refused else socket.socket(family, kind))
+            except OSError as error:
+                made.append(error)
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        [found] = made
+        if isinstance(found, OSError):
+            raise EnvironmentLacks(f"a socket must open in our namespace, and does not: {found.strerror}") from found
+        return found
 
     def serve(self, program: str, *arguments: str, until: bytes) -> Child:
         """Start a program of the tools inside and return when its output holds ``until``; the caller stops it."""

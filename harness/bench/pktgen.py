@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.bench.figures import Quantity
-from harness.bench.rig import DISCARD
+from harness.bench.wirings import DISCARD
 from harness.deadline import Deadline, wait_until
 from harness.errors import GuestFault
 

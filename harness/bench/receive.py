@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness import frames
 from harness.bench.figures import Quantity
-from harness.bench.rig import DISCARD
+from harness.bench.wirings import DISCARD
 from harness.deadline import Deadline, wait_until
 from harness.traffic import Flow, Station, frame
 
@@ -40,9 +40,9 @@ def flood(side: Side, count: int = FLOWS) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """64-byte frames over FLOWS flows to a socket that nobody reads; what the driver counts is what counts.
+    """64-byte frames over FLOWS flows, first to a socket that nobody reads, then to one that a program reads.
 
-    ``wire`` names the kind of wire of the rig that this is for.
+    What the driver counts is what counts. ``wire`` names the kind of wire of the rig that this is for.
     """
 
     wire: str
@@ -57,6 +57,7 @@ class Receive:
         """What it measures: frames that reached the stack, and where the others ended by the driver's account."""
         return (
             Quantity(f"{self.name}, by the driver", "packets/s"),
+            Quantity(f"{self.name}, to a program", "packets/s"),
             Quantity(f"{self.name}, dropped by the card", "% of sent", more_is_better=False),
             Quantity(f"{self.name}, lost unseen", "% of sent", more_is_better=False),
         )
@@ -74,11 +75,14 @@ class Receive:
             before = settled(side)
             blast = side.wire.blast(sent, FOR_S)
             after = settled(side)
+            reading = agent.start("drain", handle=handle, seconds=FOR_S)
+            side.wire.blast(sent, FOR_S)
+            read = reading.result(FOR_S + SETTLE_S) / FOR_S
         finally:
             agent.call("close", handle=handle)
         delivered, dropped = after.delivered - before.delivered, after.dropped - before.dropped
         unseen = max(0, blast.frames - delivered - dropped)
-        return delivered / blast.seconds, 100.0 * dropped / blast.frames, 100.0 * unseen / blast.frames
+        return delivered / blast.seconds, read, 100.0 * dropped / blast.frames, 100.0 * unseen / blast.frames
 
 
 @dataclass(frozen=True, slots=True)

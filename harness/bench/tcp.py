@@ -39,14 +39,15 @@ def parse_ping(text: str) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One TCP connection. ``reverse``: from the far end to the guest."""
+    """TCP connections, ``parallel`` at once. ``reverse``: from the far end to the guest."""
 
     reverse: bool
+    parallel: int = 1
 
     @property
     def name(self) -> str:
         """How the workload is called."""
-        return f"tcp {'to' if self.reverse else 'from'} the guest"
+        return f"tcp {'to' if self.reverse else 'from'} the guest, {self.parallel} at once"
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -56,7 +57,8 @@ class Stream:
     def measure(self, side: Side) -> tuple[float, ...]:
         """Send for FOR_S seconds."""
         way = ("--reverse",) if self.reverse else ()
-        argv = ("iperf3", "--client", side.partner, "--json", "--time", str(FOR_S), *way)
+        many = ("--parallel", str(self.parallel))
+        argv = ("iperf3", "--client", side.partner, "--json", "--time", str(FOR_S), *many, *way)
         return (parse_iperf3(side.run(*argv, seconds=FOR_S + SLACK_S)),)
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress as SetUpProgress
 from harness.bench.namespace import PACKAGES, Namespace, check
-from harness.bench.rig import Rig, Start, Taps, partner_of
+from harness.bench.rig import HILNIC, Rig, Start
+from harness.bench.wirings import Taps, partner_of
 from harness.emulator import ENGINES
 from harness.errors import EnvironmentLacks, UsageError, WorldError
 from harness.opening import open_lab
@@ -102,8 +103,8 @@ def soak(request: SoakRequest, progress: Progress, say: Callable[[str], None]) -
         saved = snapshot(lab.materials, lab.machine, progress.stage)
         start = Start(lab.materials, lab.machine, saved)
         progress.start("plugging the card")
-        rig = undo.enter_context(Rig(start, Taps(namespace), request.folder, request.card, alone=True))
-        side = rig.ours
+        rig = undo.enter_context(Rig(start, Taps(namespace, offload=False), request.folder, (HILNIC,), request.card))
+        [side] = rig.sides
         assert side.control is not None, "our card has a control socket"
         side.control.call("record", kinds=list(COUNTED))
         side.with_queues(min(4, request.smp))

@@ -88,8 +88,8 @@ class Soak:
             self._balance(after - before, (*STATIONS, *AT_THE_DRIVER))
             self.findings.books = after - self._start
             self.findings.rounds += 1
-            self._rig.ours.guest.check()
-            for name, pid in self._rig.pids.items():
+            self._place.side.guest.check()
+            for name, pid in self._rig.pids(0).items():
                 self.findings.memory.setdefault(name, []).append(memory_of(pid))
         if leaks := self.findings.leaks():
             raise GuestFault("; ".join(leaks))

@@ -11,13 +11,14 @@ import pytest
 
 from harness.bench.bars import BARS, MEANS, bar_of, means
 from harness.bench.bench import WORKLOADS
-from harness.bench.figures import Quantity, Row, Spread, as_json, number, percentile, table, write
+from harness.bench.figures import Quantity, Row, Spread, as_json, cpu_table, number, percentile, table, write
+from harness.bench.processor import Split
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RATE = Quantity("transmit", "packets/s")
+RATE = Quantity("transmit", "pps")
 DELAY = Quantity("ping p50", "µs", more_is_better=False)
 
 
@@ -74,21 +75,27 @@ def test_there_is_no_ratio_without_a_divisor(row: Row) -> None:
 
 def test_the_table_lines_up_and_says_which_way_is_better() -> None:
     rows = [
-        Row(RATE, Spread(5000.0, 4000.0, 6000.0), Spread(20_000.0, 19_000.0, 21_000.0), bar=0.3),
+        Row(
+            RATE,
+            Spread(5000.0, 4000.0, 6000.0),
+            Spread(20_000.0, 19_000.0, 21_000.0),
+            bar=0.3,
+            yardstick=Spread(7.0, 7.0, 7.0),
+        ),
         Row(DELAY, Spread(300.0, 200.0, 400.0), Spread(150.0, 100.0, 160.0), bar=2.5),
     ]
     assert table(rows) == [
-        "workload  unit       better                 ours              QEMU's igb  ours/theirs      bar",
-        "--------  ---------  ------  -------------------  ----------------------  -----------  -------  ------",
-        "transmit  packets/s  more    5,000 (4,000–6,000)  20,000 (19,000–21,000)        0.250  ≥ 0.300  missed",
-        "ping p50  µs         less          300 (200–400)           150 (100–160)         2.00   ≤ 2.50      ok",
+        "workload  unit  better                 ours              QEMU's igb  ours/theirs      bar          virtio-net",
+        "--------  ----  ------  -------------------  ----------------------  -----------  -------  ------  ----------",
+        "transmit  pps   more    5,000 (4,000–6,000)  20,000 (19,000–21,000)        0.250  ≥ 0.300  missed        7.00",
+        "ping p50  µs    less          300 (200–400)           150 (100–160)         2.00   ≤ 2.50      ok",
     ]
 
 
 def test_a_reason_for_skipping_is_told_once_below_the_table() -> None:
     lines = table([Row(RATE, skipped="needs root"), Row(DELAY, skipped="needs root")])
     assert [line for line in lines if "needs root" in line] == ["skipped: needs root"]
-    assert lines[2].split() == ["transmit", "packets/s", "more", "skipped", "skipped"]
+    assert lines[2].split() == ["transmit", "pps", "more", "skipped", "skipped"]
 
 
 def test_json_has_medians_ranges_and_the_environment() -> None:
@@ -97,7 +104,7 @@ def test_json_has_medians_ranges_and_the_environment() -> None:
         "workload": "transmit",
         "ours": 3.0,
         "theirs": 12.0,
-        "unit": "packets/s",
+        "unit": "pps",
         "ratio": 0.25,
         "bar": None,
         "bar_is_absolute": False,
@@ -105,8 +112,28 @@ def test_json_has_medians_ranges_and_the_environment() -> None:
         "better": "more",
         "ours_range": [1.0, 4.0],
         "theirs_range": [11.0, 13.0],
+        "yardstick": None,
+        "yardstick_range": None,
+        "cpu": None,
         "skipped": None,
         "environment": {"commit": "abc"},
+    }
+
+
+def test_who_used_the_cpus_is_told_for_each_card_and_for_each_workload_once() -> None:
+    used = (Split(0.1, 0.25, 1.5), Split(0.0, 0.5, 1.25))
+    spread = Spread(1.0, 1.0, 1.0)
+    rows = [Row(RATE, spread, spread, used=used), Row(DELAY, spread, spread, used=used), Row(DELAY, spread, spread)]
+    assert cpu_table(rows) == [
+        "CPU seconds of a measurement, card + rest of QEMU + guest",
+        "workload                ours          QEMU's igb  virtio-net",
+        "--------  ------------------  ------------------  ----------",
+        "transmit  0.10 + 0.25 + 1.50  0.00 + 0.50 + 1.25",
+    ]
+    assert cpu_table(rows[2:]) == []
+    assert as_json(rows[:1], {})[0]["cpu"] == {
+        "ours": {"card": 0.1, "qemu": 0.25, "guest": 1.5},
+        "theirs": {"card": 0.0, "qemu": 0.5, "guest": 1.25},
     }
 
 

@@ -18,6 +18,7 @@ from harness.bench.command import BenchRequest, bench
 from harness.bench.environment import commit
 from harness.bench.figures import Quantity, Row, Spread
 from harness.errors import EnvironmentLacks, GuestFault, UsageError
+from harness.machine import Machine
 from harness.report.terminal import Progress
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def test_every_quantity_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "chosen"), [("", len(WORKLOADS)), ("BURST 32", 6), ("tcp", 2), ("ping", 1), ("receive", 5)]
+    ("expression", "chosen"),
+    [("", len(WORKLOADS)), ("BURST 32", 6), ("tcp from", 2), ("ping", 1), ("receive 64 B, 64 flows, ", 3)],
 )
 def test_a_plan_wants_what_its_text_is_part_of(expression: str, chosen: int) -> None:
     plan = Plan(expression=expression)
@@ -143,7 +145,8 @@ def test_workloads_that_need_root_are_skipped_with_the_reason_and_the_others_go_
 ) -> None:
     monkeypatch.setattr("harness.bench.bench.snapshot", lambda *_args: tmp_path)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    lab, rows = SimpleNamespace(materials=None, machine=None), list[Row]()
+    machine = Machine(tmp_path, None, None, "")
+    lab, rows = SimpleNamespace(materials=None, machine=machine), list[Row]()
     Bench(cast("Lab", lab), Plan(expression="ping"), tmp_path, lambda _text: None, rows.extend).run()
     assert [(row.quantity.name, row.ours, row.theirs) for row in rows] == [
         ("ping p50", None, None),

@@ -13,8 +13,8 @@ from harness import frames
 from harness.bench import namespace
 from harness.bench.pktgen import Generated, Transmit, devices, parse
 from harness.bench.receive import FLOWS, flood
-from harness.bench.rig import DISCARD, MACS, PARTNER_MAC, Taps, address_of, partner_of
 from harness.bench.tcp import parse_iperf3, parse_ping
+from harness.bench.wirings import DISCARD, PARTNER_MAC, Taps, address_of, mac_of, partner_of
 from harness.dissect import dissect
 from harness.errors import EnvironmentLacks, GuestFault
 
@@ -71,7 +71,7 @@ def test_transmit_names_what_the_wire_carries_and_asks_pktgen_for_frames_without
 
 
 def side(place: int) -> Side:
-    fields = {"mac": MACS[place], "address": address_of(place), "partner": partner_of(place)}
+    fields = {"mac": mac_of(place), "address": address_of(place), "partner": partner_of(place)}
     return cast("Side", SimpleNamespace(**fields, partner_mac=PARTNER_MAC))
 
 
@@ -81,7 +81,7 @@ def test_the_flood_is_one_shortest_frame_for_each_flow_to_the_socket_in_the_gues
     assert [len(frame) for frame in sent] == [60] * FLOWS
     found = [dissect(frame) for frame in sent]
     assert {(one.destination, one.destination_ip, one.destination_port) for one in found} == {
-        (frames.mac(MACS[place]), frames.ip(address_of(place)), DISCARD)
+        (frames.mac(mac_of(place)), frames.ip(address_of(place)), DISCARD)
     }
     assert len({one.source_ip for one in found}) == len({one.source_port for one in found}) == FLOWS
     assert frames.ip(address_of(place)) not in {one.source_ip for one in found}

@@ -225,6 +225,45 @@ class Sockets:
             self._stops.pop(stop, None)
         return {"got": got, "why": why}
 
+    def drain(self, handle: int, seconds: float) -> int:
+        """Read datagrams for ``seconds`` as fast as they can be read; return how many there were."""
+        made = self._sockets[handle]
+        room = bytearray(LARGEST_FRAME)
+        end = time.monotonic() + seconds
+        many = 0
+        while (left := end - time.monotonic()) > 0:
+            if select.select([made], [], [], left)[0]:
+                made.recv_into(room)
+                many += 1
+        return many
+
+    def ask(self, handle: int, address: list[Any], count: int, size: int, seconds: float) -> list[int]:
+        """Send a datagram of ``size`` bytes and wait for its answer, ``count`` times; return each round trip in ns.
+
+        Raises TimeoutError if an answer takes longer than ``seconds``.
+        """
+        made = self._sockets[handle]
+        made.connect(tuple(address))
+        made.settimeout(seconds)
+        times = []
+        for number in range(count):
+            question = number.to_bytes(4, "big").ljust(size, b"?")
+            begun = time.perf_counter_ns()
+            made.send(question)
+            while made.recv(LARGEST_FRAME) != question:
+                pass
+            times.append(time.perf_counter_ns() - begun)
+        made.settimeout(None)
+        return times
+
+    def knock(self, address: list[Any], count: int, seconds: float) -> int:
+        """Open a TCP connection and close it when the other end has, ``count`` times; return how many ns that took."""
+        begun = time.perf_counter_ns()
+        for _ in range(count):
+            with socket.create_connection(tuple(address), seconds) as made:
+                made.recv(1)
+        return time.perf_counter_ns() - begun
+
     def receive_messages(self, handle: int, count: int, seconds: float) -> list[tuple[int, int, list[Any]]]:
         """Receive up to ``count`` datagrams until time is up.
 
