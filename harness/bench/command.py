@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from guest_images.errors import EnvironmentLacks as SetUpLacks
 from guest_images.errors import UsageError as SetUpUsage
+from harness.bench import page
 from harness.bench.bars import means
 from harness.bench.bench import Bench, Plan, line
 from harness.bench.environment import environment
@@ -55,13 +56,14 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
                 rows.extend(means(rows))
                 if rows:
                     write(rows, around, request.json)
+                    page.write(rows, around, request.json.with_suffix(".html"))
     finally:
         progress.close()
         if rows:
             where = (f"{name:12} {value}" for name, value in around.items())
             for text in ("", *table(rows), "", *cpu_table(rows), "", *where):
                 say(text)
-            say(f"{'saved in':12} {request.json}")
+            say(f"{'saved in':12} {request.json}, drawn in {request.json.with_suffix('.html')}")
 
 
 def _opened(request: BenchRequest, progress: Progress) -> Lab:

@@ -111,7 +111,12 @@ def number(value: float) -> str:
 def table(rows: Sequence[Row]) -> list[str]:
     """Return the lines of a table of ``rows``, and below it why rows are empty."""
     reasons = dict.fromkeys(row.skipped for row in rows if row.skipped)
-    return _aligned([HEAD, *(_cells(row) for row in rows)], 3) + [f"skipped: {reason}" for reason in reasons]
+    return _aligned(cells(rows), 3) + [f"skipped: {reason}" for reason in reasons]
+
+
+def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Return the table's head and its lines, column by column."""
+    return [HEAD, *(_cells(row) for row in rows)]
 
 
 def cpu_table(rows: Sequence[Row]) -> list[str]:
@@ -121,23 +126,23 @@ def cpu_table(rows: Sequence[Row]) -> list[str]:
     if not lines:
         return []
     head = ("workload", *PARTIES)
-    cells = [(*line, *[""] * (len(head) - len(line))) for line in lines]
-    return [CPU_TITLE, *_aligned([head, *cells], 1)]
+    padded = [(*line, *[""] * (len(head) - len(line))) for line in lines]
+    return [CPU_TITLE, *_aligned([head, *padded], 1)]
 
 
 def _seconds(split: Split) -> str:
     return f"{split.card:.2f} + {split.qemu:.2f} + {split.guest:.2f}"
 
 
-def _aligned(cells: Sequence[Sequence[str]], left: int) -> list[str]:
+def _aligned(grid: Sequence[Sequence[str]], left: int) -> list[str]:
     """Return lines of columns, the first ``left`` of which begin at one place and the others end at one."""
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    widths = [max(len(line[column]) for line in grid) for column in range(len(grid[0]))]
     lines = [
         GAP.join(
             cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
-        for line in cells
+        for line in grid
     ]
     lines.insert(1, GAP.join("-" * width for width in widths))
     return lines

@@ -61,6 +61,7 @@ class Side:
     partner_mac: str
     far_end: Sender | None
     control: Card | None
+    most_queues: int = 16
 
     @property
     def wire(self) -> Sender:
@@ -70,7 +71,8 @@ class Side:
         return self.far_end
 
     def with_queues(self, count: int) -> None:
-        """Let the interface have ``count`` queue pairs, and wait for its carrier if that took it down."""
+        """Let the interface have ``count`` queue pairs or what it can have; wait for its carrier if it went down."""
+        count = min(count, self.most_queues)
         if self.netif.queue_count != (count, count):
             self.run("ethtool", "-L", self.netif.name, "combined", str(count), seconds=20.0)
             self.netif.wait_carrier(seconds=CARRIER_S)
@@ -175,6 +177,7 @@ class Rig:
             PARTNER_MAC,
             far_end,
             control,
+            1 if kind == VIRTIO else 16,
         )
         netif.ip("address", "add", f"{side.address}/24", "dev", netif.name)
         netif.up()
