@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from emulator.fastpath.engine import OTHER_BUILD
 from harness.errors import LabBroken, UsageError
 from harness.report import results
 
@@ -105,15 +107,16 @@ def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None]]:
             yield node.target.id, node.value
 
 
-def mutant_command(mutant: Mutant, report: Path, options: Sequence[str]) -> list[str]:
+def mutant_command(mutant: Mutant, report: Path, options: Sequence[str], *, patched: bool = True) -> list[str]:
     """Return the command that runs the claim's checks against the faulty card."""
+    patch = ("--card-patch", f"{mutant.table.absolute()}:{mutant.function}") if patched else ()
     return [
-        sys.executable, "-m", "harness.cli", "run",
-        "--claims", mutant.claim_id,
-        "--card-patch", f"{mutant.table.absolute()}:{mutant.function}",
-        "--report", str(report),
+        *(sys.executable, "-m", "harness.cli", "run"),
+        *("--claims", mutant.claim_id),
+        *patch,
+        *("--report", str(report)),
         *options,
-    ]  # fmt: skip
+    ]
 
 
 def fate_of(mutant: Mutant, found: Mapping[str, object]) -> tuple[Fate, str]:
@@ -127,15 +130,23 @@ def fate_of(mutant: Mutant, found: Mapping[str, object]) -> tuple[Fate, str]:
     return Fate.UNJUDGED, "the claim is not in the catalogue"
 
 
-def try_mutant(mutant: Mutant, directory: Path, options: Sequence[str] = ()) -> tuple[Fate, str]:
-    """Run one mutant in a process of its own; what it printed is ``directory``/CLAIM/output.txt."""
+def try_mutant(
+    mutant: Mutant, directory: Path, options: Sequence[str] = (), engine: Path | None = None
+) -> tuple[Fate, str]:
+    """Run one mutant in a process of its own; what it printed is ``directory``/CLAIM/output.txt.
+
+    With ``engine`` the fault is in that build of the native engine, and the card is not patched.
+    """
     report = directory / mutant.claim_id
     report.mkdir(parents=True, exist_ok=True)
     outcome = report / "results.json"
     outcome.unlink(missing_ok=True)
     with (report / "output.txt").open("wb") as output:
-        command = mutant_command(mutant, report, options)
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False).returncode
+        command = mutant_command(mutant, report, options, patched=engine is None)
+        variables = {**os.environ, **({} if engine is None else {OTHER_BUILD: str(engine)})}
+        code = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, env=variables
+        ).returncode
     if not outcome.is_file():
         return Fate.UNJUDGED, f"its run ended with {code} and no results: see {report / 'output.txt'}"
     return fate_of(mutant, results.read(outcome))

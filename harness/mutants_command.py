@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import mutants
+from harness.emulator import ENGINES
+from harness.engine_build import read_mistakes
 from harness.errors import UsageError
 from harness.opening import materials
 from harness.report.results import ExitStatus
@@ -20,10 +22,15 @@ if TYPE_CHECKING:
     from harness.spec.catalogue import Catalogue
 
 
+MISTAKES = "engine.toml"
+"""Beside the tables: for claims whose mutant patches what the native engine does in C, a mistake there."""
+
+
 def declare(verb: argparse.ArgumentParser) -> None:
     """Add the options that are not those of the lab."""
     verb.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text")
     verb.add_argument("--table", type=Path, default=Path("tests/mutants"), help="default: %(default)s")
+    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the cards; default: python")
     verb.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
 
 
@@ -36,10 +43,16 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     chosen = choose(arguments, book, table, say)
     options = [f"--accel={arguments.accel}", f"--smp={arguments.smp}"]
     options += [f"--kernel={arguments.kernel}"] if arguments.kernel else []
+    options += [f"--engine={arguments.engine}"] if arguments.engine else []
+
+    mistakes = read_mistakes(arguments.table / MISTAKES) if arguments.engine == "native" else {}
+    report = arguments.report.absolute()
 
     def attempt(mutant: mutants.Mutant) -> tuple[mutants.Fate, str]:
         progress.start(f"{mutant.claim_id} {mutant.function}")
-        return mutants.try_mutant(mutant, arguments.report.absolute(), options)
+        mistake = mistakes.get(mutant.claim_id)
+        engine = mistake.build(report / "engines") if mistake else None
+        return mutants.try_mutant(mutant, report, options, engine)
 
     try:
         fates = mutants.try_mutants(chosen, attempt, progress.finish)

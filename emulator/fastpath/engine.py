@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from device_model.igb.spec import REGISTERS
@@ -11,6 +14,11 @@ from emulator.errors import EnvironmentLacks, WorldError
 
 if TYPE_CHECKING:
     from device_model.declare import Register
+
+
+MODULE = "emulator.fastpath._engine"
+OTHER_BUILD = "HILNIC_ENGINE"
+"""Environment variable with the file of another build of the engine than the usual one, for tests that need one."""
 
 
 class World(Protocol):
@@ -46,6 +54,8 @@ class World(Protocol):
 
 def native() -> Any:  # noqa: ANN401 - cffi's objects have no types
     """Return the compiled module, or say how to get it."""
+    if other := os.environ.get(OTHER_BUILD):
+        return _load(other)
     try:
         from emulator.fastpath import _engine  # type: ignore[attr-defined] # noqa: PLC0415 - may be missing, and that is a sentence
     except ImportError as error:
@@ -53,6 +63,22 @@ def native() -> Any:  # noqa: ANN401 - cffi's objects have no types
             f"the native engine must be built, and is not ({error}): make setup, or python -m emulator.fastpath.build"
         ) from error
     return _engine
+
+
+def _load(path: str) -> Any:  # noqa: ANN401 - cffi's objects have no types
+    """Return the module in the file at ``path``, which takes the usual one's place in this process."""
+    if (loaded := sys.modules.get(MODULE)) is not None and loaded.__file__ == path:
+        return loaded
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    if spec is None or spec.loader is None:
+        raise EnvironmentLacks(f"{OTHER_BUILD} must name a build of the native engine, not {path!r}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise EnvironmentLacks(f"{OTHER_BUILD} must name a build of the native engine: {error}") from error
+    sys.modules[MODULE] = module
+    return module
 
 
 class Engine:

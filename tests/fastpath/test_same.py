@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,8 @@ from hypothesis import strategies as st
 from device_model.igb.spec.interrupts import EIMC, EIMS
 from device_model.ports import InterruptMode
 from emulator.fastpath import build, generate
+from harness.engine_build import Mistake, python_includes
 from tests.fastpath.other_build import drive as drive_build
-from tests.fastpath.other_build import python_includes
 from tests.fastpath.pair import Differ, Pair, Step, next_step
 from tests.fastpath.same import drive
 
@@ -106,12 +105,5 @@ MUTANTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_token_anywhere_is_noticed(name: str, tmp_path: Path) -> None:
-    sources = tmp_path / "sources"
-    shutil.copytree(build.HERE, sources, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    right, wrong = MUTANTS[name]
-    text = (sources / name).read_text()
-    assert right in text
-    (sources / name).write_text(text.replace(right, wrong, 1))
-    made = build.build(python_includes(), "", tmp_path, sources, "-O0")
-    done = drive_build(made, 12_000)
+    done = drive_build(Mistake(name, *MUTANTS[name]).build(tmp_path, "-O0"), 12_000)
     assert "differ" in done.stdout, done.stdout[-500:] + done.stderr[-2000:]

@@ -168,11 +168,13 @@ let_time_pass(struct fp_engine *e, int64_t ns)
 static void
 transmit(struct fp_engine *e, struct input *in)
 {
-    uint32_t queue = (uint32_t)take(in, 1) % QUEUES, count = (uint32_t)take(in, 1) % 32;
+    uint32_t queue = (uint32_t)take(in, 1) % QUEUES;
+    uint32_t count = (uint32_t)take(in, 1) % 32;
     uint32_t tail = e->regs[SLOT_TDT + queue] % 32;
 
     for (uint32_t n = 0; n < count; n++, tail = (tail + 1) % 32) {
-        uint64_t words[2], shape = take(in, 1);
+        uint64_t words[2];
+        uint64_t shape = take(in, 1);
 
         words[0] = take(in, 8);
         words[1] = take(in, 8);
@@ -230,13 +232,15 @@ step(struct fp_engine *e, struct input *in)
     case 0:
     case 1: {
         uint32_t offset = hot[take(in, 1) % (sizeof(hot) / sizeof(hot[0]))];
-        put(e, offset + 4 * (uint32_t)(take(in, 1) % 16), (uint32_t)take(in, 4));
+        offset += 4 * (uint32_t)(take(in, 1) % 16);
+        put(e, offset, (uint32_t)take(in, 4));
         break;
     }
     case 2:
     case 3: {
         uint32_t offset = ringed[take(in, 1) % (sizeof(ringed) / sizeof(ringed[0]))];
-        put(e, offset + 0x40 * (uint32_t)(take(in, 1) % FP_QUEUES), (uint32_t)take(in, 4));
+        offset += 0x40 * (uint32_t)(take(in, 1) % FP_QUEUES);
+        put(e, offset, (uint32_t)take(in, 4));
         break;
     }
     case 4:
@@ -250,7 +254,7 @@ step(struct fp_engine *e, struct input *in)
     }
     case 6: { /* any access at all */
         uint64_t got, offset = take(in, 3);
-        uint32_t bytes = 1u << take(in, 1) % 4;
+        uint32_t bytes = 1u << take(in, 1) % 4; /* in order: what an input means must not depend on the compiler */
         if (fp_bar_read(e, offset, bytes, &got) == 0) {
             fp_bar_write(e, offset, bytes, take(in, 8));
         }
@@ -270,7 +274,8 @@ step(struct fp_engine *e, struct input *in)
     case 11: receive(e, in); break;
     case 12: let_time_pass(e, (int64_t)(take(in, 4) & 0x3FFFFFF)); break;
     case 13: { /* the client's side */
-        uint64_t what = take(in, 1), iova = BASE + take(in, 3) % MEMORY;
+        uint64_t what = take(in, 1);
+        uint64_t iova = BASE + take(in, 3) % MEMORY;
         struct fp_region part = { .iova = iova & ~0xFFFull, .size = 0x1000, .mapped = 0x1000, .readable = (what & 8) != 0,
                                   .writable = (what & 16) != 0 };
         part.address = (uintptr_t)memory + (uintptr_t)(part.iova - BASE);
@@ -290,6 +295,9 @@ step(struct fp_engine *e, struct input *in)
         uint8_t *faults = (uint8_t *)&e->faults;
         value = take(in, 2) % sizeof(e->faults);
         faults[value] = (uint8_t)take(in, 1);
+        for (uint32_t n = 0; n < FP_VECTORS; n++) {
+            e->faults.duplicates[n] &= 0xFF; /* whoever asks for millions gets them, and waits */
+        }
         fp_release_completions(e, (uint32_t)value % FP_QUEUES, (int64_t)(value % 7) - 1);
         fp_complete_now(e, (uint32_t)value % FP_QUEUES, (uint32_t)value >> 4);
         fp_finish_write_back(e, (uint32_t)value % FP_QUEUES);
