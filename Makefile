@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-fastpath same test-harness test-protocol test-page test-guest mutants compare matrix bench soak lint format docs clean distclean
+.PHONY: help setup run test test-model test-fastpath same fuzz test-harness test-protocol test-page test-guest mutants compare matrix bench soak lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -39,6 +39,9 @@ test-fastpath: setup ## run the tests that hold the native engine to the model (
 
 same: setup ## drive model and native engine side by side for a million steps (ARGS=--steps N)
 	@$(VENV) -m tests.fastpath.same $(ARGS)
+
+fuzz: setup ## fuzz engine, registers and messages, half an hour each (ARGS=--seconds N; fetches clang and atheris)
+	@$(VENV) -m tests.fuzz $(ARGS)
 
 mutants: setup ## break the card on purpose, claim by claim, and expect each claim's check to fail
 	@$(VENV) -m harness.cli mutants $(ARGS)

@@ -76,11 +76,11 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
     )
     add(
         "--least-gap",
-        type=int,
-        default=0,
+        default="auto",
         metavar="US",
         help="leave at least so many microseconds between two messages of a vector that EITR moderates, even if EITR "
-        "asks for fewer: a guest whose interrupts are dear gets fewer of them (default: %(default)s)",
+        "asks for fewer: a guest whose interrupts are dear gets fewer of them; auto does so for transmit completions, "
+        "as long as the guest takes to answer (default: %(default)s)",
     )
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")
@@ -160,7 +160,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         log_level=LOG_LEVELS[given.log_level],
         engine=given.engine,
         doorbells=given.doorbells,
-        least_gap_us=given.least_gap,
+        least_gap=given.least_gap,
         pause=given.pause,
     )
     with StopSignal() as stop, ExitStack() as undo:

@@ -61,8 +61,9 @@ class Options:
     pause: str = "ignored"
     """Whether the far end of the wire obeys pause frames: if it does, the card's end sees to it."""
 
-    least_gap_us: int = 0
-    """The least time between two messages of a moderated vector, if it is more than EITR asks for."""
+    least_gap: str = "auto"
+    """Microseconds between two messages of a moderated vector at least, if they are more than EITR asks for; ``auto``
+    lets the guest's pace decide, for transmit completions alone."""
 
     doorbells: str = "trap"
     """How the card learns of transmit doorbells: each by a trap, or by looking at a page that the client maps."""
@@ -75,9 +76,9 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     make = family.engines.get(options.engine or next(iter(family.engines)))
     if make is None:
         raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
-    if not 0 <= options.least_gap_us <= LEAST_GAP_MOST_US:
-        raise UsageError(f"the least gap must be 0 to {LEAST_GAP_MOST_US} µs, not {options.least_gap_us}")
-    strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm), options.least_gap_us)
+    paced = options.least_gap == "auto"
+    gap_us = 0 if paced else parse_gap(options.least_gap)
+    strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm), gap_us)
     patches = [load_patch(text) for text in options.patches]
     function = expose(family.function(strapping.mac), options.irq, options.msix_vectors)
     space = ConfigSpace(function)
@@ -97,7 +98,8 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
             wire.close()
             raise
     undo.callback(wire.close)
-    card = make(Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed"), strapping, undo)
+    around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced)
+    card = make(around, strapping, undo)
     for patch in patches:
         patch(card)
     context.realize(card.endpoint)
@@ -150,6 +152,13 @@ def parse_rate(text: str) -> int | None:
     if text in ("10", "100", "1000"):
         return int(text)
     raise UsageError(f"the rate must be auto, 10, 100, 1000 or unlimited, not {text!r}")
+
+
+def parse_gap(text: str) -> int:
+    """Return microseconds, 0 to LEAST_GAP_MOST_US."""
+    if not text.isascii() or not text.isdigit() or int(text) > LEAST_GAP_MOST_US:
+        raise UsageError(f"the least gap must be auto, or 0 to {LEAST_GAP_MOST_US} µs, not {text!r}")
+    return int(text)
 
 
 def read_nvm(path: Path | None) -> bytes | None:

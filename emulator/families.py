@@ -42,6 +42,9 @@ class Surroundings:
     pause_obeyed: bool = False
     """Nothing is taken off the wire while our partner is to pause."""
 
+    paced: bool = False
+    """Transmit completions are told of at the guest's own pace, by an engine that is faster than that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:

@@ -222,7 +222,9 @@ def parser() -> argparse.ArgumentParser:
     measures.add_argument(
         "--doorbells", default="", choices=("trap", "mmap"), help="how our card learns of them; default: trap"
     )
-    measures.add_argument("--least-gap", default="", metavar="US", help="between two messages of our card; default: 0")
+    measures.add_argument(
+        "--least-gap", default="", metavar="US", help="between two messages of our card; default: auto"
+    )
     measures.add_argument(
         "--pause", default="", choices=("ignored", "obeyed"), help="how our card's far end takes pause frames"
     )

@@ -46,6 +46,7 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
     context.answer_bar0(ffi, read, write, engine.e)
     engine.e.spin_ns = SPIN_NS
     engine.e.pause_obeyed = around.pause_obeyed
+    engine.e.paced = around.paced
     if around.bar0 >= 0 and not lib.fp_shared_open(engine.e, around.bar0):
         raise WorldError(f"the page of the doorbells must be mapped, and is not: {os.strerror(ffi.errno)}")
     card = Card(

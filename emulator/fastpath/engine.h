@@ -177,6 +177,9 @@ struct fp_engine {
     int64_t quiet_until[FP_VECTORS];
     uint32_t least_gap_us; /* between two messages of a moderated vector, if it is more than EITR asks for */
     int64_t asked_until[FP_VECTORS];
+    bool paced; /* transmit completions are told of at the guest's own pace */
+    int64_t sent_ns[FP_VECTORS];   /* when the message was sent that the guest has not answered yet, or 0 */
+    int64_t answer_ns[FP_VECTORS]; /* how long it takes to unmask a vector after its message, of late */
     uint32_t unseen[FP_VECTORS]; /* descriptors written back since the vector's last message */
     struct fp_timer moderation[FP_VECTORS];
     uint64_t timer_order;

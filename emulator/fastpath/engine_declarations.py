@@ -81,7 +81,7 @@ struct fp_engine {
     struct fp_rule rules[...];
     int (*trigger)(void *context, uint32_t vector);
     void *trigger_context;
-    bool decodes, answers, attention, pause_obeyed;
+    bool decodes, answers, attention, pause_obeyed, paced;
     int64_t spin_ns;
     struct fp_memory memory;
     struct fp_tell tell;

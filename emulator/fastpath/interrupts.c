@@ -5,6 +5,8 @@
 #define INT_ASSERTED (1u << 31)
 #define VALID 0x80u
 #define VECTOR 0x1Fu
+#define PACE 8           /* so many times as long as an answer takes until the next report of what was sent */
+#define PACE_MOST_US 500 /* but never longer */
 
 bool
 fp_multiple(const struct fp_engine *e)
@@ -76,17 +78,53 @@ throttled(struct fp_engine *e, uint32_t vector)
     return true;
 }
 
+/* How many microseconds to leave at least after a message, where EITR asks for any. */
+static uint32_t
+least_gap_us(const struct fp_engine *e, uint32_t vector)
+{
+    int64_t pace_us = e->paced ? e->answer_ns[vector] * PACE / 1000 : 0;
+
+    if (pace_us > PACE_MOST_US) {
+        pace_us = PACE_MOST_US;
+    }
+    return pace_us > e->least_gap_us ? (uint32_t)pace_us : e->least_gap_us;
+}
+
 static void
 start_moderation(struct fp_engine *e, uint32_t vector)
 {
     uint32_t interval_us = (e->regs[SLOT_EITR + vector] & EITR_INTERVAL_MASK) >> EITR_INTERVAL_SHIFT;
+    uint32_t gap_us = least_gap_us(e, vector);
 
     e->asked_until[vector] = e->now + (int64_t)interval_us * 1000;
     e->unseen[vector] = 0;
-    if (interval_us != 0 && interval_us < e->least_gap_us) {
-        interval_us = e->least_gap_us;
+    if (interval_us != 0 && interval_us < gap_us) {
+        interval_us = gap_us;
     }
     e->quiet_until[vector] = interval_us ? e->now + (int64_t)interval_us * 1000 : 0;
+    e->sent_ns[vector] = e->now;
+}
+
+/* The guest unmasks a vector: remember how long its message has kept it busy, the newer times counting more. */
+static void
+answered(struct fp_engine *e, uint32_t vector)
+{
+    if (e->sent_ns[vector] != 0) {
+        e->answer_ns[vector] += (e->now - e->sent_ns[vector] - e->answer_ns[vector]) / 4;
+        e->sent_ns[vector] = 0;
+    }
+}
+
+/* No more waiting than EITR asks for. */
+static void
+end_gap(struct fp_engine *e, uint32_t vector)
+{
+    if (e->quiet_until[vector] > e->asked_until[vector]) {
+        e->quiet_until[vector] = e->asked_until[vector];
+        if (e->moderation[vector].when != FP_NEVER) {
+            fp_arm(e, &e->moderation[vector], e->asked_until[vector]);
+        }
+    }
 }
 
 /* -- mode A: a vector for every IVAR entry ------------------------------------------------------------------ */
@@ -156,21 +194,21 @@ raise_queue(struct fp_engine *e, uint32_t entry, uint32_t icr, enum fp_cause cau
     fp_raise_causes(e, icr);
 }
 
-/* End what least_gap_us adds for the entry's vector if half of a ring of this many bytes waits behind it. */
+/*
+ * End what was added to EITR's interval for the entry's vector if half of a ring of this many bytes waits behind it, or
+ * if what came cannot wait.
+ */
 static void
-hurry(struct fp_engine *e, uint32_t entry, uint32_t many, uint32_t ring_bytes)
+hurry(struct fp_engine *e, uint32_t entry, uint32_t many, uint32_t ring_bytes, bool at_once)
 {
     uint32_t vector = entry & VECTOR;
 
-    if (e->least_gap_us == 0 || !fp_multiple(e) || !(entry & VALID) || vector >= FP_VECTORS) {
+    if (!(e->paced || e->least_gap_us != 0) || !fp_multiple(e) || !(entry & VALID) || vector >= FP_VECTORS) {
         return;
     }
     e->unseen[vector] += many;
-    if ((uint64_t)e->unseen[vector] * FP_SLOT * 2 >= ring_bytes && e->quiet_until[vector] > e->asked_until[vector]) {
-        e->quiet_until[vector] = e->asked_until[vector];
-        if (e->moderation[vector].when != FP_NEVER) {
-            fp_arm(e, &e->moderation[vector], e->asked_until[vector]);
-        }
+    if (at_once || (uint64_t)e->unseen[vector] * FP_SLOT * 2 >= ring_bytes) {
+        end_gap(e, vector);
     }
 }
 
@@ -179,7 +217,7 @@ fp_raise_receive(struct fp_engine *e, uint32_t queue)
 {
     uint32_t entry = e->regs[SLOT_IVAR + queue % 8] >> (queue < 8 ? 0 : 16) & 0xFF;
 
-    hurry(e, entry, 1, e->regs[SLOT_RDLEN + queue]);
+    hurry(e, entry, 1, e->regs[SLOT_RDLEN + queue], e->paced);
     raise_queue(e, entry, FP_RXDW, FP_CAUSE_RX, queue);
 }
 
@@ -188,7 +226,7 @@ fp_raise_transmit(struct fp_engine *e, uint32_t queue, uint32_t many)
 {
     uint32_t entry = e->regs[SLOT_IVAR + queue % 8] >> (queue < 8 ? 8 : 24) & 0xFF;
 
-    hurry(e, entry, many, e->regs[SLOT_TDLEN + queue]);
+    hurry(e, entry, many, e->regs[SLOT_TDLEN + queue], false);
     raise_queue(e, entry, FP_TXDW, FP_CAUSE_TX, queue);
 }
 
@@ -274,6 +312,7 @@ fp_reset_interrupts(struct fp_engine *e)
     for (uint32_t n = 0; n < FP_VECTORS; n++) {
         e->moderation[n].when = FP_NEVER;
         e->quiet_until[n] = e->asked_until[n] = 0;
+        e->sent_ns[n] = e->answer_ns[n] = 0;
         e->unseen[n] = 0;
     }
     e->owed = false;
@@ -419,12 +458,15 @@ fp_write_eics(struct fp_engine *e, uint32_t new)
 void
 fp_write_eims(struct fp_engine *e, uint32_t old, uint32_t new)
 {
-    uint32_t fired = new & ~old & e->regs[SLOT_EICR];
+    uint32_t gained = new & ~old, fired = gained & e->regs[SLOT_EICR];
 
     if (!fp_multiple(e)) {
         return;
     }
     for (uint32_t vector = 0; vector < FP_VECTORS; vector++) {
+        if (gained >> vector & 1) {
+            answered(e, vector);
+        }
         if (fired >> vector & 1) {
             deliver(e, vector, FP_UNMASK);
         }

@@ -99,14 +99,13 @@ class NativeWire:
         return int(self._native.fd) if handed_over else self._wire.fileno()
 
     def emit(self, frame: bytes) -> None:
-        """Send one frame."""
+        """Send one frame, at the latest when the engine waits next."""
         if self._moved_here:
             self._wire.emit(frame)
         elif self._native.kind == self._lib.FP_WIRE_PYTHON:
             self._native.dropped += 1  # a stream without a partner
         else:
             self._lib.fp_emit(self._engine.e, frame, len(frame))
-            self._lib.fp_wire_flush(self._engine.e)
 
     def poll(self) -> Sequence[bytes]:
         """Return the frames that have come by way of Python; see to a stream's partner and to the capture."""

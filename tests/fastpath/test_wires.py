@@ -37,6 +37,10 @@ class Bench:
         self.wire = NativeWire(self.engine, wire)
         self.events = self.world.events
 
+    def emit(self, frame: bytes) -> None:
+        self.wire.emit(frame)
+        self.engine.lib.fp_wire_flush(self.engine.e)
+
     def poll(self) -> int:
         return int(self.engine.lib.fp_wire_poll(self.engine.e))
 
@@ -70,7 +74,7 @@ def test_datagrams_go_and_come_whole_and_in_order(
 ) -> None:
     bench = make_bench(open_wire(f"dgram:local={tmp_path}/near,remote={tmp_path}/far"))
     for frame in FRAMES:
-        bench.wire.emit(frame)
+        bench.emit(frame)
     assert [far.recv(1 << 16) for _ in FRAMES] == FRAMES
     for frame in (*FRAMES, b"short", bytes(FRAME_MAX + 1)):
         far.sendto(frame, f"{tmp_path}/near")
@@ -88,12 +92,12 @@ def test_datagrams_to_nobody_are_dropped_until_somebody_is_there(
     tmp_path: Path, make_bench: Callable[[WireEnd], Bench]
 ) -> None:
     bench = make_bench(open_wire(f"dgram:local={tmp_path}/near,remote={tmp_path}/far"))
-    bench.wire.emit(FRAMES[0])
+    bench.emit(FRAMES[0])
     assert (bench.wire.counts.dropped, bench.wire.connected) == (1, False)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "far"))
         sock.settimeout(5)
-        bench.wire.emit(FRAMES[1])
+        bench.emit(FRAMES[1])
         assert sock.recv(1 << 16) == FRAMES[1]
     assert bench.wire.connected
 
@@ -142,7 +146,7 @@ def test_a_stream_carries_frames_however_its_bytes_come(
     bench.wire.poll()
     line = accept(partner)
     for frame in FRAMES:
-        bench.wire.emit(frame)
+        bench.emit(frame)
     whole = b"".join(map(enframed, FRAMES))
     assert received(line, len(whole)) == whole
     for start in range(0, len(whole), 997):
@@ -152,7 +156,7 @@ def test_a_stream_carries_frames_however_its_bytes_come(
     line.close()
     assert bench.poll() == 0, "the end of the connection is for Python to see"
     bench.wire.poll()
-    bench.wire.emit(FRAMES[0])
+    bench.emit(FRAMES[0])
     assert (bench.wire.connected, bench.wire.counts.dropped) == (False, 1)
 
 
@@ -168,7 +172,7 @@ def test_a_full_stream_drops_whole_frames_and_keeps_its_framing(
     frame = bytes(range(256)) * 5
     sent = 0
     while not bench.wire.counts.dropped:
-        bench.wire.emit(frame)
+        bench.emit(frame)
         sent += 1
     went = bench.wire.counts.emitted
     assert went + bench.wire.counts.dropped == sent
@@ -201,7 +205,7 @@ def test_the_capture_holds_what_passed_in_both_directions(
     path = tmp_path / "wire.pcapng"
     bench = make_bench(CapturedWire(NullWire(), CaptureFile(path)))
     for frame in FRAMES:
-        bench.wire.emit(frame)
+        bench.emit(frame)
     found = read_pcapng(path.read_bytes())
     assert [(packet.frame, packet.direction) for packet in found] == [(frame, "out") for frame in FRAMES]
 
