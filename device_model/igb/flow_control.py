@@ -149,6 +149,11 @@ class FlowControl:
             self._send(FCTTV.ttv.of(self._regs.peek(FCTTV)))
             self._refresh_later()
 
+    @property
+    def refreshing(self) -> bool:
+        """XOFF will be repeated while the buffer stays full."""
+        return self._refresh is not None
+
     def _stop_refreshing(self) -> None:
         if self._refresh is not None:
             self._refresh.cancel()

@@ -55,6 +55,7 @@ class Blocks:
     interrupts: Callable[..., InterruptBlock] = InterruptBlock
     receive: Callable[..., Receive] = Receive
     transmit: Callable[..., Transmit] = Transmit
+    flow_control: Callable[..., FlowControl] = FlowControl
 
 
 class Igb:
@@ -84,7 +85,7 @@ class Igb:
         self.statistics = Statistics(self.regs)
         self.timesync = Timesync(self.regs, clock, self.faults)
         self.wake = Wake(self.regs)
-        self.flow_control = FlowControl(self.regs, clock, self.tell, self.link, self.statistics, wire.emit)
+        self.flow_control = blocks.flow_control(self.regs, clock, self.tell, self.link, self.statistics, wire.emit)
         self.receiver = blocks.receive(
             self.regs,
             memory,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from device_model.events import Tell
+from device_model.igb.flow_control import FlowControl
 from emulator.fastpath.events import KINDS, decode, encode
 
 if TYPE_CHECKING:
@@ -35,6 +36,23 @@ class NativeTxQueue:
 
     def __init__(self, ring: NativeRing) -> None:
         self.ring = ring
+
+
+class NativeFlowControl(FlowControl):
+    """The model's, whose state the engine shares: it sends pause frames itself where nobody listens."""
+
+    def __init__(self, engine: Engine, *arguments: Any) -> None:  # noqa: ANN401 - the model's own
+        self._xoff = engine.e.link
+        super().__init__(*arguments)
+
+    @property
+    def xoff_sent(self) -> bool:
+        """Our partner was told to pause, and not yet to go on."""
+        return bool(self._xoff.xoff)
+
+    @xoff_sent.setter
+    def xoff_sent(self, on: bool) -> None:
+        self._xoff.xoff = on
 
 
 class NativeInterrupts:

@@ -76,6 +76,7 @@ struct fp_faults {
 struct fp_link {
     uint8_t up, phy_loopback, paused;
     uint8_t xoff; /* we have asked our partner to pause */
+    uint8_t full_duplex, refreshing; /* Python repeats XOFF */
     uint32_t speed_mbps;          /* with a link, or in loopback */
     uint32_t loopback_speed_mbps; /* where only RCTL.lbm asks for loopback */
 };
@@ -293,6 +294,7 @@ void fp_complete_now(struct fp_engine *e, uint32_t n, uint32_t index);
 /* -- statistics ------------------------------------------------------------------------------------------- */
 void fp_count_arrived(struct fp_engine *e, size_t size);
 void fp_count_received(struct fp_engine *e, const uint8_t *frame, size_t size);
+void fp_count_pause(struct fp_engine *e, bool xoff);
 void fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size);
 
 /* -- the generator ---------------------------------------------------------------------------------------- */

@@ -38,7 +38,11 @@ struct fp_faults {
     ...;
 };
 
-struct fp_link { uint8_t up, phy_loopback, paused, xoff; uint32_t speed_mbps, loopback_speed_mbps; ...; };
+struct fp_link {
+    uint8_t up, phy_loopback, paused, xoff, full_duplex, refreshing;
+    uint32_t speed_mbps, loopback_speed_mbps;
+    ...;
+};
 
 struct fp_ring {
     uint64_t base;

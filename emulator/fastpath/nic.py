@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from device_model.igb.nic import Blocks, Igb
 from device_model.igb.spec.general import VET
 from device_model.packet.parse import parse
-from emulator.fastpath.blocks import NativeInterrupts, NativeReceive, NativeTell, NativeTransmit
+from emulator.fastpath.blocks import NativeFlowControl, NativeInterrupts, NativeReceive, NativeTell, NativeTransmit
 from emulator.fastpath.faults import pull_faults, push_faults
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class NativeIgb(Igb):
             interrupts=lambda *_: NativeInterrupts(engine),  # type: ignore[arg-type]
             receive=lambda *_: NativeReceive(engine),  # type: ignore[arg-type]
             transmit=lambda *arguments: NativeTransmit(engine, arguments[-1]),  # type: ignore[arg-type]
+            flow_control=partial(NativeFlowControl, engine),
         )
         engine.world = self
         super().__init__(memory=memory, wire=wire, interrupts=interrupts, clock=clock, config=config, blocks=blocks)
@@ -65,7 +67,8 @@ class NativeIgb(Igb):
         e.link.up = link.up
         e.link.phy_loopback = link.phy.loopback
         e.link.paused = self.flow_control.paused
-        e.link.xoff = self.flow_control.xoff_sent
+        e.link.refreshing = self.flow_control.refreshing
+        e.link.full_duplex = link.full_duplex
         e.link.speed_mbps = link.speed_mbps
         e.link.loopback_speed_mbps = link.loopback_speed_mbps
         e.answers = self.present and not self.faults.stuck
@@ -180,6 +183,7 @@ class NativeIgb(Igb):
     def filled(self, level: int) -> bool:
         """Let flow control look at the packet buffer."""
         self.flow_control.filled(level)
+        self.engine.e.link.refreshing = self.flow_control.refreshing
         return self.flow_control.xoff_sent
 
     def stamp_rx(self, frame: bytes) -> bool:

@@ -46,9 +46,41 @@ drop_waiting(struct fp_engine *e)
     e->waiting_bytes = 0;
 }
 
+/* Ask our partner to pause for so many quanta, or with 0 to go on: the twin of flow_control.py's _send(). */
+static void
+send_pause(struct fp_engine *e, uint32_t quanta)
+{
+    uint8_t frame[60] = { 0 };
+    uint32_t words[] = { e->regs[SLOT_FCAL], e->regs[SLOT_FCAH], e->regs[SLOT_RAL], e->regs[SLOT_RAH] };
+    uint32_t type = (e->regs[SLOT_FCT] & FCT_VALUE_MASK) >> FCT_VALUE_SHIFT;
+
+    memcpy(frame, &words[0], 4);
+    memcpy(frame + 4, &words[1], 2);
+    memcpy(frame + 6, &words[2], 4);
+    memcpy(frame + 10, &words[3], 2);
+    frame[12] = (uint8_t)(type >> 8);
+    frame[13] = (uint8_t)type;
+    frame[15] = 1; /* the opcode */
+    frame[16] = (uint8_t)(quanta >> 8);
+    frame[17] = (uint8_t)quanta;
+    fp_count_pause(e, quanta != 0);
+    fp_emit(e, frame, sizeof(frame));
+}
+
+/* Whether a passed threshold means a frame and nothing else: nobody listens, XOFF need not be repeated. */
+static bool
+pause_is_plain(const struct fp_engine *e)
+{
+    uint32_t left = (e->regs[SLOT_FCRTV] & FCRTV_VALUE_MASK) >> FCRTV_VALUE_SHIFT;
+    uint32_t whole = (e->regs[SLOT_FCTTV] & FCTTV_TTV_MASK) >> FCTTV_TTV_SHIFT;
+
+    return !e->tell.on && e->link.up && e->link.full_duplex && !e->link.refreshing && !(left != 0 && left < whole);
+}
+
 /*
  * The packet buffer holds another number of bytes. What follows from that is flow control's affair, and Python's; only
- * where a threshold was passed has it something to do.
+ * where a threshold was passed has it something to do. With igb's thresholds that is every few frames of a flood, so
+ * the plain case is done here.
  */
 static void
 filled(struct fp_engine *e)
@@ -58,9 +90,18 @@ filled(struct fp_engine *e)
     if (!fp_has(e, SLOT_CTRL, CTRL_TFCE_MASK)) {
         return;
     }
-    if (e->link.xoff ? e->waiting_bytes < low : high != 0 && e->waiting_bytes >= high) {
-        fp_wire_flush(e);
+    if (e->link.xoff ? e->waiting_bytes >= low : high == 0 || e->waiting_bytes < high) {
+        return;
+    }
+    if (!pause_is_plain(e)) {
         e->link.xoff = (uint8_t)e->up.filled(e->handle, e->waiting_bytes);
+        return;
+    }
+    e->link.xoff = !e->link.xoff;
+    if (e->link.xoff) {
+        send_pause(e, (e->regs[SLOT_FCTTV] & FCTTV_TTV_MASK) >> FCTTV_TTV_SHIFT);
+    } else if (fp_has(e, SLOT_FCRTL, FCRTL_XONE_MASK)) {
+        send_pause(e, 0);
     }
 }
 

@@ -50,6 +50,14 @@ fp_count_received(struct fp_engine *e, const uint8_t *frame, size_t size)
 }
 
 void
+fp_count_pause(struct fp_engine *e, bool xoff)
+{
+    fp_count(e, xoff ? SLOT_XOFFTXC : SLOT_XONTXC);
+    fp_count(e, SLOT_TPT);
+    add_pair(e, SLOT_TOTL, SLOT_TOTH, 64);
+}
+
+void
 fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size)
 {
     size_t length = size + FCS;
