@@ -226,7 +226,10 @@ def parser() -> argparse.ArgumentParser:
         "--least-gap", default="", metavar="US", help="between two messages of our card; default: auto"
     )
     measures.add_argument(
-        "--pause", default="", choices=("ignored", "obeyed"), help="how our card's far end takes pause frames"
+        "--pause",
+        default="obeyed",
+        choices=("ignored", "obeyed"),
+        help="how our card's far end takes pause frames; default: obeyed, since QEMU's wires hold a sender back, too",
     )
     _lab_options(measures)
     measures.set_defaults(command=_bench)

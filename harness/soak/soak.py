@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 STIR_S, CALM_S = 6, 3
 CHANGES_A_ROUND = 4
 GROWTH_MOST = {"card": 8 << 20, "QEMU": 32 << 20}
-"""Bytes of memory of its own that a process may gain from a third of the soak to its end. QEMU's translated code and
-its caches come and go; a leak of one buffer a frame would be gigabytes."""
+"""Bytes of memory of its own that a process may gain from a third of the soak to its end. Caches come and go; a leak of
+one buffer a frame would be gigabytes."""
 
-MEMORY_KIND = "RssAnon:"
+MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ (\S{4}) ")
+OWN = "Anonymous:"
 
 
 @dataclass(slots=True)
@@ -57,11 +59,17 @@ class Findings:
 
 
 def memory_of(pid: int) -> int:
-    """Return the bytes of anonymous memory of a process (proc(5), status)."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(MEMORY_KIND):
-            return int(line.split()[1]) << 10
-    raise ProcessLookupError(f"process {pid} must be alive")
+    """Return the bytes of a process's own memory that hold data (proc(5), smaps).
+
+    What can be executed does not count: QEMU keeps up to 256 MiB of translated code, and fills them slowly.
+    """
+    total, executable = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace").splitlines():
+        if found := MAPPING.match(line):
+            executable = "x" in found[1]
+        elif line.startswith(OWN) and not executable:
+            total += int(line.split()[1]) << 10
+    return total
 
 
 class Soak:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from dataclasses import fields, replace
 
 import pytest
 
 from harness.soak.accounts import AT_THE_DRIVER, STATIONS, Books
-from harness.soak.soak import Findings
+from harness.soak.soak import Findings, memory_of
 
 BALANCED = Books(
     host_sent=100,
@@ -46,3 +48,15 @@ def test_memory_that_comes_and_goes_is_no_leak_and_memory_that_grows_is() -> Non
     assert flat.leaks() == []
     leaking = Findings(memory={"card": [(20 + n) * mib for n in range(30)]})
     assert leaking.leaks() == ["card must keep its memory, but gained 20480 KiB"]
+
+
+def test_memory_that_holds_data_counts_and_code_does_not() -> None:
+    before = memory_of(os.getpid())
+    size = 32 << 20
+    code = mmap.mmap(-1, size, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(b"\1" * size)
+    assert memory_of(os.getpid()) < before + size // 2
+    data = bytearray(b"\1" * size)
+    assert memory_of(os.getpid()) > before + size // 2
+    code.close()
+    del data
