@@ -183,10 +183,10 @@ class Bench:
         lab = self._lab
         machine = replace(lab.machine, slots=SLOTS)
         start = Start(lab.materials, machine, snapshot(lab.materials, machine, self._tell))
-        # A paravirtual card whose cable leads nowhere never gets its buffers back.
+        # A paravirtual card whose cable leads nowhere never gets its buffers back; on a stream it swallows for minutes.
         self._in_rig(start, Nobody, "nobody", TO_NOBODY, KINDS[:2])
         self._in_rig(start, Datagrams, "partner", TO_PARTNER)
-        self._in_rig(start, Streams, "stream", TO_STREAM)
+        self._in_rig(start, Streams, "stream", TO_STREAM, KINDS[:2])
         if to_kernel := self._wanted(TO_KERNEL):
             self._with_kernel(start, to_kernel)
         for cards in self._wanted(CARDS):
