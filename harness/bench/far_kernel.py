@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import threading
@@ -22,6 +23,7 @@ SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
 ECHO, KNOCK = 7, 9007
 """Ports: RFC 862's, and that of the server which hangs up at once."""
 
+FULL_S = 0.0002
 ROOM = 1 << 16
 BACKLOG = 64
 
@@ -44,8 +46,12 @@ class TapEnd:
             began = time.monotonic()
             while (now := time.monotonic()) < began + seconds:
                 for frame in frames:
-                    with contextlib.suppress(BlockingIOError, OSError):  # ENOBUFS: the interface's queue is full
+                    try:
                         line.send(frame)
+                    except OSError as error:
+                        if error.errno != errno.ENOBUFS:
+                            raise LabBroken(f"{self._tap} must take a frame, and does not: {error}") from error
+                        time.sleep(FULL_S)  # its queue is full; trying on would take CPU from whoever empties it
         return Blast(self._handed_over() - before, now - began)
 
     def _handed_over(self) -> int:
