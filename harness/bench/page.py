@@ -167,7 +167,7 @@ def _used(rows: Sequence[Row]) -> str:
         axes.set_yticks(range(len(shown)), [name for _, name in shown])
         axes.set_ylim(-0.7, len(shown) - 0.3)
         axes.set_xlabel("seconds")
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="upper right")
         axes.spines[["top", "right"]].set_visible(False)
 
     return _svg(1.0 + 1.6 * ROW_IN * len(shown), draw)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.bench import page
 from harness.bench.bars import BARS, MEANS, bar_of, means
 from harness.bench.bench import WORKLOADS
 from harness.bench.figures import Quantity, Row, Spread, as_json, cpu_table, number, percentile, table, write
@@ -162,3 +163,21 @@ def test_every_bar_is_that_of_some_workload_and_means_are_geometric() -> None:
     ]
     [mean] = means(rows)
     assert (mean.quantity.name, mean.ratio, mean.ok) == ("transmit, geometric mean", 2.0, True)
+
+
+def test_the_page_draws_ratios_growth_and_cpu_time_and_holds_all_figures(tmp_path: Path) -> None:
+    spread = Spread(2e6, 1e6, 3e6)
+    alone = [
+        Row(Quantity(f"card alone, transmit 64 B{more}", "packets/s of a core"), spread) for more in ("", ", 2 queues")
+    ]
+    used = (Split(0.1, 0.2, 0.3), Split(0.0, 0.4, 0.5))
+    rows = [*alone, Row(RATE, spread, Spread(1e6, 1e6, 1e6), bar=1.5, used=used), Row(DELAY, skipped="needs <root>")]
+    page.write(rows, {"commit": "abc"}, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("<svg") == 3
+    assert "needs &lt;root&gt;" not in text or "<root>" not in text
+    assert ">2,000,000 (1,000,000–3,000,000)<" in text
+    assert "<td class=ok>ok</td>" in text
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(UsageError, match=r"taken/page\.html must be writable"):
+        page.write(rows, {}, tmp_path / "taken" / "page.html")
