@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.fastpath import build
+from guest_images.prefix import run_command
 from harness.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
+ENGINE = ROOT / "emulator" / "fastpath"
+OTHER_BUILD = "HILNIC_ENGINE"
+"""Environment variable that names the build which an emulator is to load (emulator.fastpath.engine)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,13 @@ class Mistake:
 
         Raises UsageError if ``right`` is not in the file.
         """
-        source = build.HERE / self.file
+        source = ENGINE / self.file
         if not source.is_file():
-            raise UsageError(f"a mistake must be in a file of {build.HERE}, not in {self.file!r}")
+            raise UsageError(f"a mistake must be in a file of {ENGINE}, not in {self.file!r}")
         text = source.read_text(encoding="utf-8")
         if self.right not in text:
             raise UsageError(f"{self.file} must hold {self.right!r}, and does not")
-        whole = "".join(each.read_text(encoding="utf-8") for each in sorted(build.HERE.glob("*.[ch]")))
+        whole = "".join(each.read_text(encoding="utf-8") for each in sorted(ENGINE.glob("*.[ch]")))
         what = f"{self.file}\0{self.right}\0{self.wrong}\0{whole}\0{optimise}"
         name = hashlib.sha256(what.encode()).hexdigest()
         output = folder / name[:16]
@@ -43,9 +47,12 @@ class Mistake:
             return made
         with tempfile.TemporaryDirectory(prefix="hilnic-mistake-") as place:
             sources = Path(place) / "sources"
-            shutil.copytree(build.HERE, sources, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
+            shutil.copytree(ENGINE, sources, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
             (sources / self.file).write_text(text.replace(self.right, self.wrong, 1), encoding="utf-8")
-            return build.build(python_includes(), "", output, sources, optimise)
+            includes = [word for include in python_includes() for word in ("--python-include", str(include))]
+            words = ("--sources", str(sources), "--output", str(output), f"--optimise={optimise}", *includes)
+            run_command((sys.executable, "-m", "emulator.fastpath.build", *words), "the build of a spoilt engine")
+        return next(output.glob("_engine*.so"))
 
 
 def python_includes() -> list[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from emulator.fastpath.engine import OTHER_BUILD
+from harness.engine_build import OTHER_BUILD
 from harness.errors import LabBroken, UsageError
 from harness.report import results
 

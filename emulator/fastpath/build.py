@@ -83,10 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m emulator.fastpath.build", description=__doc__.splitlines()[0])
     parser.add_argument("--python-include", type=Path, action="append", default=[], help="folder of Python.h")
     parser.add_argument("--sanitize", default="", metavar="LIST", help="sanitizers of the compiler, by commas")
+    parser.add_argument("--sources", type=Path, default=HERE, help="folder of the C files (default: this one)")
+    parser.add_argument("--optimise", default="-O3", metavar="-OX", help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the extension (default: this one)")
     options = parser.parse_args(arguments)
     try:
-        target = build(options.python_include, options.sanitize, options.output)
+        target = build(options.python_include, options.sanitize, options.output, options.sources, options.optimise)
     except UsageError as error:
         print(f"emulator.fastpath.build: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return 2

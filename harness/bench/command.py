@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from guest_images.errors import EnvironmentLacks as SetUpLacks
 from guest_images.errors import UsageError as SetUpUsage
-from harness.bench import page
 from harness.bench.bars import means
 from harness.bench.bench import Bench, Plan, line
 from harness.bench.environment import environment
@@ -55,6 +54,8 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
             finally:
                 rows.extend(means(rows))
                 if rows:
+                    from harness.bench import page  # noqa: PLC0415 - it draws, and loads what draws
+
                     write(rows, around, request.json)
                     page.write(rows, around, request.json.with_suffix(".html"))
     finally:

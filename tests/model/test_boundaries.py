@@ -24,9 +24,10 @@ PURE = {
 """What the card may use of the standard library: nothing that knows of time, chance, files, threads or the network."""
 
 THIRD_PARTY = {
+    "atheris": ("tests/fuzz/",),
     "cffi": ("emulator/vfu/", "emulator/fastpath/"),
     "hypothesis": ("tests/",),
-    "matplotlib": ("harness/report/drawing.py",),
+    "matplotlib": ("harness/report/drawing.py", "harness/bench/page.py"),
     "paramiko": ("harness/guest/",),
     "pexpect": ("harness/guest/",),
     "pytest": ("tests/", "harness/"),
