@@ -8,6 +8,7 @@ with that process.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import socket
@@ -77,6 +78,12 @@ class Namespace:
     def ip(self, *words: str) -> str:
         """Run iproute2's ip inside. Raises EnvironmentLacks with its words if it fails."""
         return run_command((*self.enter, *self._tools.argv("usr/bin/ip", *words)), f"ip {' '.join(words)}")
+
+    def counters(self, interface: str) -> dict[str, dict[str, int]]:
+        """Return what an interface has counted, ``rx`` and ``tx`` as the namespace sees them (ip-link(8), stats64)."""
+        [link] = json.loads(self.ip("-s", "-j", "link", "show", "dev", interface))
+        found: dict[str, dict[str, int]] = link["stats64"]
+        return found
 
     def socket(self, family: int, kind: int) -> socket.socket:
         """Return a socket of the namespace, made by a thread that enters it and ends (setns(2) is per thread)."""

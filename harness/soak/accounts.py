@@ -7,7 +7,6 @@ programs. Each line of ``STATIONS`` says which of their entries are the same fra
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
@@ -81,8 +80,7 @@ AT_THE_DRIVER = (
 def read(side: Side, namespace: Namespace, tap: str) -> Books:
     """Read all the books once."""
     assert side.control is not None, "our card has a control socket"
-    [link] = json.loads(namespace.ip("-s", "-j", "link", "show", "dev", tap))
-    host = link["stats64"]
+    host = namespace.counters(tap)
     wire = side.control.wire_counts()
     events = side.control.counts()
     return Books(

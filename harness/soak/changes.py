@@ -29,13 +29,11 @@ FEATURES = ("tx", "rx", "sg", "tso", "gso", "gro", "rxvlan", "txvlan", "rxhash",
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The interface, the host's end of its wire, and the CPUs' number of queues."""
+    """The interface, and the host's end of its wire."""
 
     side: Side
     namespace: Namespace
     tap: str
-    host: str
-    """The host's end's address with its prefix length."""
 
 
 def queues(place: Place, dice: random.Random) -> str:

@@ -16,7 +16,7 @@ from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress as SetUpProgress
 from harness.bench.namespace import PACKAGES, Namespace, check
 from harness.bench.rig import HILNIC, Rig, Start
-from harness.bench.wirings import Taps, partner_of
+from harness.bench.wirings import Taps
 from harness.emulator import ENGINES
 from harness.errors import EnvironmentLacks, UsageError, WorldError
 from harness.opening import open_lab
@@ -108,7 +108,7 @@ def soak(request: SoakRequest, progress: Progress, say: Callable[[str], None]) -
         assert side.control is not None, "our card has a control socket"
         side.control.call("record", kinds=list(COUNTED))
         side.with_queues(min(4, request.smp))
-        place = Place(side, namespace, TAP, partner_of(0))
+        place = Place(side, namespace, TAP)
         soaking = Soak(rig, place, seed, progress.start)
         try:
             soaking.run(request.minutes * 60)

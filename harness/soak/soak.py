@@ -89,8 +89,8 @@ class Soak:
         while (left := began + seconds - time.monotonic()) > 0:
             self._tell(f"round {self.findings.rounds + 1}, {left / 60:.0f} minutes to go")
             self._stir()
-            self._balance(self._rest() - self._start, STATIONS)
             before = self._rest()
+            self._balance(before - self._start, STATIONS)
             self._calm()
             after = self._rest()
             self._balance(after - before, (*STATIONS, *AT_THE_DRIVER))
