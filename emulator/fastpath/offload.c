@@ -19,13 +19,6 @@
 
 #define FIELD(word, name) (uint32_t)(((word) & name##_MASK) >> name##_SHIFT)
 
-static void
-put_word(uint8_t *to, uint32_t value)
-{
-    to[0] = (uint8_t)(value >> 8);
-    to[1] = (uint8_t)value;
-}
-
 /* Prepare to cut the packet up; false where the headers make no sense. */
 static bool
 begin_segments(struct fp_departure *d, uint64_t word1, uint64_t context0, uint64_t context1)
@@ -96,7 +89,7 @@ begin_legacy(struct fp_departure *d, uint64_t word1)
 
     d->frames = 1;
     if ((word1 & TXLEGACY_IC_MASK) && offset != 0 && start < d->size && offset + 2 <= d->size) {
-        put_word(d->data + offset, (uint16_t)~fp_sum(d->data + start, d->size - start, 0));
+        fp_put_word(d->data + offset, (uint16_t)~fp_sum(d->data + start, d->size - start, 0));
     }
     d->tagged = (word1 & TXLEGACY_VLE_MASK) && d->offload.vlan_insertion;
     d->tci = (uint16_t)FIELD(word1, TXLEGACY_VLAN);
@@ -157,21 +150,21 @@ finish_segment(const struct fp_departure *d, uint8_t *frame, size_t size, size_t
     uint32_t l4_offset = d->mac_len + d->ip_len, l4_total = (uint32_t)(size - l4_offset);
 
     if (d->ipv4) {
-        put_word(frame + d->mac_len + 2, d->ip_len + l4_total);
-        put_word(frame + d->mac_len + 4, d->identification + (uint32_t)n);
+        fp_put_word(frame + d->mac_len + 2, d->ip_len + l4_total);
+        fp_put_word(frame + d->mac_len + 4, d->identification + (uint32_t)n);
         fp_insert_ipv4_checksum(frame, size, d->mac_len, d->ip_len);
     } else {
-        put_word(frame + d->mac_len + 4, d->ip_len - 40 + l4_total);
+        fp_put_word(frame + d->mac_len + 4, d->ip_len - 40 + l4_total);
     }
     if (d->tcp) {
         uint32_t sequence = d->sequence + (uint32_t)(n * d->mss);
         uint8_t dropped = (n > 0 ? CWR : 0) | (n + 1 < d->frames ? FIN_PSH : 0);
 
-        put_word(frame + l4_offset + 4, sequence >> 16);
-        put_word(frame + l4_offset + 6, sequence);
+        fp_put_word(frame + l4_offset + 4, sequence >> 16);
+        fp_put_word(frame + l4_offset + 6, sequence);
         frame[l4_offset + FLAGS_OFFSET] = d->flags & (uint8_t)~dropped;
     } else {
-        put_word(frame + l4_offset + 4, l4_total);
+        fp_put_word(frame + l4_offset + 4, l4_total);
     }
     fp_insert_l4_checksum(frame, size, l4_offset, d->tcp ? FP_TCP : FP_UDP, l4_total);
 }
@@ -189,8 +182,8 @@ insert_tag(const struct fp_departure *d, uint8_t *frame, size_t size)
         at = size; /* as Python's slices have it */
     }
     memmove(frame + at + TAG, frame + at, size - at);
-    put_word(frame + at, d->offload.vlan_ethertype);
-    put_word(frame + at + 2, d->tci);
+    fp_put_word(frame + at, d->offload.vlan_ethertype);
+    fp_put_word(frame + at + 2, d->tci);
     return size + TAG;
 }
 

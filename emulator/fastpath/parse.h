@@ -24,6 +24,13 @@ struct fp_parsed {
 
 void fp_parse(const uint8_t *frame, size_t size, uint16_t vlan_ethertype, struct fp_parsed *out);
 
+static inline void
+fp_put_word(uint8_t *to, uint32_t value)
+{
+    to[0] = (uint8_t)(value >> 8);
+    to[1] = (uint8_t)value;
+}
+
 static inline uint16_t fp_word(const uint8_t *bytes) { return (uint16_t)(bytes[0] << 8 | bytes[1]); }
 
 #endif

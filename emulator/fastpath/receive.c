@@ -58,11 +58,9 @@ send_pause(struct fp_engine *e, uint32_t quanta)
     memcpy(frame + 4, &words[1], 2);
     memcpy(frame + 6, &words[2], 4);
     memcpy(frame + 10, &words[3], 2);
-    frame[12] = (uint8_t)(type >> 8);
-    frame[13] = (uint8_t)type;
+    fp_put_word(frame + 12, type);
     frame[15] = 1; /* the opcode */
-    frame[16] = (uint8_t)(quanta >> 8);
-    frame[17] = (uint8_t)quanta;
+    fp_put_word(frame + 16, quanta);
     fp_count_pause(e, quanta != 0);
     fp_emit(e, frame, sizeof(frame));
 }

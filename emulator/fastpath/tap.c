@@ -58,13 +58,6 @@ fp_tap_close(struct fp_wire *w)
     w->tap = NULL;
 }
 
-static void
-put_word(uint8_t *to, uint32_t value)
-{
-    to[0] = (uint8_t)(value >> 8);
-    to[1] = (uint8_t)value;
-}
-
 /* The checksum that TCP's and UDP's begin with: of addresses and protocol, and a length. */
 static uint16_t
 pseudo_sum(const uint8_t *frame, size_t l3_offset, bool ipv4, uint8_t protocol, uint32_t length)
@@ -106,13 +99,13 @@ fp_tap_flush(struct fp_wire *w)
         head.csum_start = (uint16_t)l4_offset;
         head.csum_offset = CHECKSUM;
         if (t->ipv4) {
-            put_word(t->out + t->mac_len + 2, t->ip_len + l4_size);
-            put_word(t->out + t->mac_len + 10, 0);
+            fp_put_word(t->out + t->mac_len + 2, t->ip_len + l4_size);
+            fp_put_word(t->out + t->mac_len + 10, 0);
             fp_insert_ipv4_checksum(t->out, t->size, t->mac_len, t->ip_len);
         } else {
-            put_word(t->out + t->mac_len + 4, t->ip_len - 40 + l4_size);
+            fp_put_word(t->out + t->mac_len + 4, t->ip_len - 40 + l4_size);
         }
-        put_word(t->out + l4_offset + CHECKSUM, pseudo_sum(t->out, t->mac_len, t->ipv4, FP_TCP, l4_size));
+        fp_put_word(t->out + l4_offset + CHECKSUM, pseudo_sum(t->out, t->mac_len, t->ipv4, FP_TCP, l4_size));
     }
     if (give(w, &head, t->out, t->size)) {
         w->emitted += t->segments;
@@ -184,7 +177,7 @@ complete(const struct vnet *head, uint8_t *frame, size_t size)
         return;
     }
     value = (uint16_t)~fp_sum(frame + start, size - start, 0);
-    put_word(frame + field, value != 0 ? value : 0xFFFF); /* zero says that UDP has none; to TCP both are the same */
+    fp_put_word(frame + field, value != 0 ? value : 0xFFFF); /* zero says that UDP has none; to TCP both are the same */
 }
 
 /* Cut up what the host has left whole; false where it makes no sense. */
@@ -215,9 +208,9 @@ cut(struct fp_engine *e, const struct vnet *head, uint8_t *frame, size_t size)
     }
     d.frames = (d.payload > 0 ? d.payload - 1 : 0) / d.mss + 1;
     if (d.ipv4) {
-        put_word(frame + d.mac_len + 10, 0); /* as a driver leaves it to its card */
+        fp_put_word(frame + d.mac_len + 10, 0); /* as a driver leaves it to its card */
     }
-    put_word(l4 + (d.tcp ? CHECKSUM : 6), pseudo_sum(frame, d.mac_len, d.ipv4, p.l4_protocol, 0));
+    fp_put_word(l4 + (d.tcp ? CHECKSUM : 6), pseudo_sum(frame, d.mac_len, d.ipv4, p.l4_protocol, 0));
     for (size_t n = d.frames; n > 0; n--) {
         size_t got = fp_departure_peek(&d);
 
