@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.bench.figures import Row
     from harness.lab import Lab
     from harness.report.terminal import Progress
+    from harness.soak.command import SoakRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
         progress.finish("\n".join(line(row) for row in found))
 
     try:
-        with _opened(request, progress) as lab:
+        with opened(request, progress) as lab:
             around = environment(lab)
             try:
                 Bench(lab, request.plan, request.folder, progress.start, done).run()
@@ -67,7 +68,8 @@ def bench(request: BenchRequest, progress: Progress, say: Callable[[str], None])
             say(f"{'saved in':12} {request.json}, drawn in {request.json.with_suffix('.html')}")
 
 
-def _opened(request: BenchRequest, progress: Progress) -> Lab:
+def opened(request: BenchRequest | SoakRequest, progress: Progress) -> Lab:
+    """Open the lab of ``request``; what set-up lacks ends in the command's own errors."""
     progress.start("opening the lab")
     try:
         return open_lab(

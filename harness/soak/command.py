@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress as SetUpProgress
+from harness.bench.command import opened
 from harness.bench.namespace import PACKAGES, Namespace, check
 from harness.bench.rig import HILNIC, Rig, Start
 from harness.bench.wirings import Taps
 from harness.emulator import ENGINES
 from harness.errors import EnvironmentLacks, UsageError, WorldError
-from harness.opening import open_lab
 from harness.report.results import ExitStatus
 from harness.setup.steps import tools
 from harness.snapshot import snapshot
@@ -86,15 +86,7 @@ def soak(request: SoakRequest, progress: Progress, say: Callable[[str], None]) -
     with ExitStack() as undo:
         undo.callback(progress.close)
         check()
-        lab = undo.enter_context(
-            open_lab(
-                request.folder / "start",
-                accelerator=request.accelerator,
-                kernel=request.kernel,
-                cpus=request.smp,
-                say=progress.stage,
-            )
-        )
+        lab = undo.enter_context(opened(request, progress))
         try:
             programs = tools("bench", PACKAGES, os.environ, SetUpProgress(sys.stderr))
         except PackagesLack as error:
