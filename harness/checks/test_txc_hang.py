@@ -24,6 +24,7 @@ HANG_FIELD = re.compile(r"(Tx Queue|TDH|TDT|next_to_use)\s+<([0-9a-f]+)>")
 TIMED_OUT = re.compile(r"transmit queue (\d+) timed out (\d+) ms")
 OTHER_QUEUE, OTHER_CPU = 2, 3
 CTRL_RST = 1 << 26
+WATCHED = ("RegisterWritten", "DeviceReset", "LinkChanged", "TxDescriptor", "TxWriteBack", "DmaWrite")
 LIMIT = 3000
 """Bytes in flight at which BQL stops the queue: with 1000 a frame, long before the ring is full."""
 
@@ -105,6 +106,8 @@ def stall(bound: Bound, evidence: Evidence, *, silent: bool) -> None:
 
     Only the stopped one may be reported. After CTRL.RST the card must know nothing of the withheld packets: whatever it
     writes back was fetched after the reset. The ring stands past slot 100 before: old slots and new ones differ.
+    Frames are sent again once the card has a link and then the guest: igb's own watchdog, due in the same tick as the
+    stack's, may turn the carrier on while igb_down runs (see ``links``), and those frames meet a card without a link.
     """
     bound.netif.use_pfifo()
     bound.netif.set_bql(QUEUE, limit_max=LIMIT)
@@ -119,7 +122,7 @@ def stall(bound: Bound, evidence: Evidence, *, silent: bool) -> None:
     with (
         bound.console.expecting(WATCHDOG, "Reset adapter", HANG),
         bound.guest.trace.session("net:net_dev_xmit_timeout") as trace,
-        bound.card.recording("RegisterWritten", "DeviceReset", "TxDescriptor", "TxWriteBack", "DmaWrite") as seen,
+        bound.card.recording(*WATCHED) as seen,
     ):
         for queue in (QUEUE, OTHER_QUEUE):
             bound.card.withhold_completions(queue)
@@ -129,6 +132,7 @@ def stall(bound: Bound, evidence: Evidence, *, silent: bool) -> None:
         sender.send(20, 1000, first=200)
         [reset] = seen.wait(1, Deadline.after(12), kind="DeviceReset")
         bound.card.heal()
+        seen.wait(1, kind="LinkChanged", where=lambda event: event.number > reset.number and event.speed_mbps > 0)
         bound.netif.wait_carrier(seconds=10)
         sender.send(10, 300, first=300)
         later = sender.frames(10, 300, first=300)
