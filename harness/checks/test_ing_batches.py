@@ -57,7 +57,10 @@ def test_slots_go_back_sixteen_at_a_time(bound: Bound, evidence: Evidence) -> No
 
 @claim("ING-09")
 def test_softnet_stat_counts_each_frame_once_and_a_tagged_one_twice(bound: Bound, evidence: Evidence) -> None:
-    """1000 plain frames and 300 whose tag the card strips, polled on one CPU; no other CPU may count any."""
+    """1000 plain frames and 300 whose tag the card strips, polled on one CPU; no other CPU may count any.
+
+    What the guest's other interfaces receive meanwhile (the management network's router speaks at times) counts too.
+    """
     steer_to(bound, QUEUE)
     poll_on(bound, QUEUE, CPU)
     add_vlan(bound, VLAN)
@@ -68,17 +71,29 @@ def test_softnet_stat_counts_each_frame_once_and_a_tagged_one_twice(bound: Bound
         "tagged": (list(numbered_frames(replace(flow, vlans=(VLAN,)), 300)), 2),
     }
     for name, (frames, each) in rounds.items():
-        before = bound.guest.proc.softnet()
+        before, elsewhere = bound.guest.proc.softnet(), received_elsewhere(bound)
         with bound.card.recording("RxWriteBack") as seen:
             deliver(bound, frames)
         calm(bound)
         growth = [now - then for now, then in zip(bound.guest.proc.softnet(), before, strict=True)]
         processed = {line.cpu: line.processed for line in growth if line.processed}
+        foreign = received_elsewhere(bound) - elsewhere
         written = seen.all("RxWriteBack")
-        evidence.note(what=f"{len(frames)} {name} frames", guest={"processed": processed}, device=len(written))
+        evidence.note(
+            what=f"{len(frames)} {name} frames",
+            guest={"processed": processed, "by other interfaces": foreign},
+            device=len(written),
+        )
         assert len(written) == len(frames)
-        assert processed == {CPU: each * len(frames)}
+        assert processed[CPU] >= each * len(frames)
+        assert sum(processed.values()) == each * len(frames) + foreign
         assert [line.dropped for line in growth] == [0] * len(growth)
+
+
+def received_elsewhere(bound: Bound) -> int:
+    """Return how many packets the guest's interfaces beside the card's (and its VLANs) have received."""
+    lines = [line.split(":", 1) for line in bound.guest.agent.read("/proc/net/dev").splitlines()[2:]]
+    return sum(int(counts.split()[1]) for name, counts in lines if not name.strip().startswith(bound.netif.name))
 
 
 @claim("ING-10")
