@@ -62,3 +62,14 @@ def wait_until(look: Callable[[], T | None], deadline: Deadline, what: str, erro
             raise error(f"{what} must happen within {deadline.seconds:g} s, but it did not")
         time.sleep(min(pause, deadline.remaining))
         pause = min(pause * 2, SLOWEST_LOOK_S)
+
+
+def wait_still(read: Callable[[], T], looks: int, deadline: Deadline, what: str) -> T:
+    """Return what ``read`` answers once it has been the same ``looks`` times in a row, as ``wait_until`` waits."""
+    seen: list[T] = []
+
+    def still() -> tuple[T] | None:
+        seen.append(read())
+        return (seen[-1],) if seen[-looks:] == [seen[-1]] * looks else None
+
+    return wait_until(still, deadline, f"{what} standing still")[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness import frames
 from harness.bench.figures import Quantity
 from harness.bench.wirings import DISCARD
-from harness.deadline import Deadline, wait_until
+from harness.deadline import Deadline, wait_still
 from harness.traffic import Flow, Station, frame
 
 if TYPE_CHECKING:
@@ -101,10 +101,5 @@ def counters(side: Side) -> Counters:
 
 def settled(side: Side) -> Counters:
     """Return the driver's counters, once they have been the same several times in a row."""
-    seen: list[Counters] = []
-
-    def still() -> Counters | None:
-        seen.append(counters(side))
-        return seen[-1] if seen[-STILL_LOOKS:] == [seen[-1]] * STILL_LOOKS else None
-
-    return wait_until(still, Deadline.after(SETTLE_S), f"the receive counters of {side.netif.name} standing still")
+    what = f"the receive counters of {side.netif.name}"
+    return wait_still(lambda: counters(side), STILL_LOOKS, Deadline.after(SETTLE_S), what)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
-from harness.deadline import Deadline, wait_until
+from harness.deadline import Deadline, wait_still
 
 if TYPE_CHECKING:
     from harness.bench.namespace import Namespace
@@ -27,7 +27,6 @@ class Books:
 
     host_sent: int = 0
     host_received: int = 0
-    host_refused: int = 0
     wire_arrived: int = 0
     wire_emitted: int = 0
     wire_dropped: int = 0
@@ -67,8 +66,7 @@ STATIONS = (
     Station("transmitter to wire", ("card_emitted", "card_paused"), ("wire_emitted", "wire_dropped")),
     Station("card to host", ("wire_emitted",), ("host_received",)),
 )
-"""These hold at any time nothing is under way. The TAP interface counts frames that it could not take by itself
-(``host_refused``): the same that the card's wire counts as dropped."""
+"""These hold at any time nothing is under way."""
 
 AT_THE_DRIVER = (
     Station("receiver to driver", ("card_delivered",), ("driver_received",)),
@@ -86,7 +84,6 @@ def read(side: Side, namespace: Namespace, tap: str) -> Books:
     return Books(
         host_sent=host["tx"]["packets"],
         host_received=host["rx"]["packets"],
-        host_refused=host["rx"]["dropped"],
         wire_arrived=wire["arrived"] + wire["malformed"],
         wire_emitted=wire["emitted"],
         wire_dropped=wire["dropped"],
@@ -102,10 +99,4 @@ def read(side: Side, namespace: Namespace, tap: str) -> Books:
 
 def settled(side: Side, namespace: Namespace, tap: str) -> Books:
     """Return the books once they have been the same several times in a row."""
-    seen: list[Books] = []
-
-    def still() -> Books | None:
-        seen.append(read(side, namespace, tap))
-        return seen[-1] if seen[-STILL_LOOKS:] == [seen[-1]] * STILL_LOOKS else None
-
-    return wait_until(still, Deadline.after(SETTLE_S), "all counters standing still")
+    return wait_still(lambda: read(side, namespace, tap), STILL_LOOKS, Deadline.after(SETTLE_S), "all counters")
