@@ -46,6 +46,11 @@ class Card:
     ) -> None:
         self.close()
 
+    @property
+    def path(self) -> str:
+        """Where the card listens: another client can connect there."""
+        return self._path
+
     def close(self) -> None:
         """Hang up; the card itself goes on."""
         self._socket.close()

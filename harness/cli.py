@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from harness import claims_command, compare, docs, matrix_command, mutants_command, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
+from harness.debug import command as debug_command
 from harness.emulator import ENGINES
 from harness.errors import UsageError, WorldError
 from harness.report import terminal
@@ -57,6 +58,16 @@ exit status:
   0  every frame was accounted for, no process grew, the kernel did not complain
   2  the command is wrong
   3  one of these does not hold, or the machine lacks something
+  130  interrupted
+"""
+
+
+DEBUG_EPILOGUE = """\
+exit status:
+  0  the session was ended
+  1  without a screen: a line was refused or failed
+  2  the command is wrong
+  3  the machine lacks something, or the lab broke
   130  interrupted
 """
 
@@ -245,6 +256,26 @@ def parser() -> argparse.ArgumentParser:
     _lab_options(soaks)
     soaks.set_defaults(command=_soak)
 
+    debugs = verbs.add_parser(
+        "debug",
+        help="keep guest and card, and look at both from one terminal",
+        description="Bind a guest to the card and stay: console, shell, monitor, gdb stub and card in one terminal.",
+        epilog=DEBUG_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    debug_command.declare(debugs)
+    _lab_options(debugs)
+    debugs.set_defaults(command=_debug)
+
+    shells = verbs.add_parser(
+        "shell",
+        help="Python with guest, card and link partner ready",
+        description=f"Bind a guest to the card and give Python, with these names ready: {debug_command.NAMES}.",
+    )
+    debug_command.declare_shell(shells)
+    _lab_options(shells)
+    shells.set_defaults(command=_shell)
+
     writes = verbs.add_parser(
         "docs",
         help="regenerate the generated pages",
@@ -372,6 +403,14 @@ def _bench(arguments: argparse.Namespace) -> ExitStatus:
 
 def _soak(arguments: argparse.Namespace) -> ExitStatus:
     return soak_command.command(arguments, terminal.Progress(Console(sys.stdout.isatty())), print)
+
+
+def _debug(arguments: argparse.Namespace) -> ExitStatus:
+    return debug_command.debug(arguments, terminal.Progress(Console(sys.stderr.isatty(), beside=True)), print)
+
+
+def _shell(arguments: argparse.Namespace) -> ExitStatus:
+    return debug_command.shell(arguments, terminal.Progress(Console(sys.stderr.isatty(), beside=True)), print)
 
 
 def _docs(arguments: argparse.Namespace) -> ExitStatus:

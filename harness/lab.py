@@ -175,6 +175,13 @@ class Lab:
             raise LabBroken("a guest must run, and none does")
         return self._guest
 
+    @property
+    def vm(self) -> Vm:
+        """The QEMU that runs now. Raises LabBroken if there is none."""
+        if self._vm is None:
+            raise LabBroken("a guest must run, and none does")
+        return self._vm
+
     def _healthy(self) -> bool:
         try:
             self.present.check()

@@ -46,7 +46,8 @@ class Guest:
         self.agent = Agent(vm.agent, self.check, vm.obituary)
         self.undo = Undo()
         self.proc = Proc(self.agent, self.undo)
-        self.trace = Tracer(self.agent, vm.machine.cpus, Symbols(saved / KALLSYMS))
+        self.symbols = Symbols(saved / KALLSYMS)
+        self.trace = Tracer(self.agent, vm.machine.cpus, self.symbols)
         self.cpus = vm.machine.cpus
         self.kernel = ""
         self._saved = saved
