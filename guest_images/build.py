@@ -14,6 +14,7 @@ from guest_images.cache import file_sha256, finished_folder, remove_tree
 from guest_images.debian import Archive, Request
 from guest_images.errors import EnvironmentLacks
 from guest_images.modules import Module, ModuleTree
+from guest_images.own_kernel import OwnKernel, own_kernel
 from guest_images.prefix import unpacked
 from guest_images.progress import Progress
 from guest_images.recipe import CODE_FILES, HERE, RECIPE_FILES, KernelRecipe, RootRecipe, kernel_recipe, root_recipe
@@ -26,6 +27,10 @@ INITRAMFS_FOLDERS = ("bin", "dev", "lower", "modules", "new", "proc", "sys", "up
 MKFS_REQUEST = Request(("erofs-utils",), "trixie")
 CONSOLE = (5, 1)
 """Major and minor number of /dev/console (Linux Documentation/admin-guide/devices.txt)."""
+
+OWN = "own"
+OWN_KEPT = 2
+"""Images of kernels that somebody builds again and again: so many of them stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +51,62 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """An unpacked kernel package: its release, the program to boot, its modules, and the packages it came in."""
+    """A kernel: release and version, the program to boot, its modules, and the packages it came in.
+
+    `place` goes before the modules' paths.
+    """
 
     release: str
+    version: str
     program: Path
-    modules: Path
+    modules: Path | None
     versions: dict[str, str]
+    place: str = ""
 
 
 def image(cache: Path, archive: Archive, progress: Progress, kernel: str = "") -> Image:
-    """Return the image for a kernel package (PACKAGE or PACKAGE/SUITE), built at the first call.
+    """Return the image for a kernel, built at the first call: PACKAGE, PACKAGE/SUITE, BZIMAGE or BZIMAGE:MODULES.
 
     An image that is damaged is thrown away and built again. Raises EnvironmentLacks if it cannot be built.
     """
-    kernel_wanted = kernel_recipe(kernel)
-    inputs = image_inputs(archive, kernel_wanted)
+    own = own_kernel(kernel)
+    kernel_wanted = kernel_recipe("" if own else kernel)
+    inputs = image_inputs(archive, kernel_wanted, own)
+    name = OWN if own else ""
 
     def build(folder: Path) -> None:
         # The image's permissions must not depend on who builds it.
         previous = os.umask(0o022)
         try:
-            _build(folder, cache, archive, progress, root_recipe(), kernel_wanted)
+            found = _own(own) if own else _kernel(cache, archive, progress, kernel_wanted)
+            _build(folder, cache, archive, progress, root_recipe(), kernel_wanted, found)
         finally:
             os.umask(previous)
 
-    folder = finished_folder(cache, "images", inputs, build)
+    folder = finished_folder(cache, "images", inputs, build, name=name)
     damage = damage_of(folder)
     if damage:
         progress.say(f"the guest image {folder} is damaged ({damage}); building it again")
         remove_tree(folder)
-        folder = finished_folder(cache, "images", inputs, build)
+        folder = finished_folder(cache, "images", inputs, build, name=name)
+    if own:
+        _forget_others(folder)
     return open_image(folder)
 
 
-def image_inputs(archive: Archive, kernel: KernelRecipe) -> dict[str, object]:
+def _forget_others(used: Path) -> None:
+    """Keep the few images of own kernels that were used last."""
+    used.touch()
+    others = [path for path in used.parent.glob(f"{OWN}-*") if path != used]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[OWN_KEPT - 1 :]:
+        remove_tree(path)
+
+
+def image_inputs(archive: Archive, kernel: KernelRecipe, own: OwnKernel | None = None) -> dict[str, object]:
     """Return all that decides what an image is, as plain data."""
     files = {name: file_sha256(HERE / name) for name in (*RECIPE_FILES, *CODE_FILES)}
-    return {"suites": list(archive.suites), "kernel": f"{kernel.package}/{kernel.suite}", "files": files}
+    which = own.inputs() if own else f"{kernel.package}/{kernel.suite}"
+    return {"suites": list(archive.suites), "kernel": which, "files": files}
 
 
 def open_image(folder: Path) -> Image:
@@ -124,15 +148,20 @@ def damage_of(folder: Path) -> str:
 
 
 def _build(
-    folder: Path, cache: Path, archive: Archive, progress: Progress, recipe: RootRecipe, wanted: KernelRecipe
+    folder: Path,
+    cache: Path,
+    archive: Archive,
+    progress: Progress,
+    recipe: RootRecipe,
+    wanted: KernelRecipe,
+    kernel: Kernel,
 ) -> None:
-    kernel = _kernel(cache, archive, progress, wanted)
     mkfs = unpacked(cache, "mkfs", archive, MKFS_REQUEST, progress)
     packages = archive.fetch(Request(recipe.packages, recipe.suite))
     work = folder / "work"
     root = work / "root"
     root.mkdir(parents=True)
-    available = ModuleTree(kernel.modules)
+    available = ModuleTree(kernel.modules, kernel.place)
     with progress.step("laying out the guest's root file system"):
         tree = root_tree(packages, recipe, HERE / "init", root)
         add_kernel_modules(tree, kernel.release, available.chosen(wanted.root_modules), kernel.modules)
@@ -144,10 +173,9 @@ def _build(
         (folder / "initrd").write_bytes(_initramfs((root / BUSYBOX).read_bytes(), needed))
         mkfs.run("usr/bin/mkfs.erofs", "--quiet", "--all-root", "-T0", str(folder / "root.erofs"), str(root))
     remove_tree(work)
-    packaged = next(version for name, version in kernel.versions.items() if kernel.release in name)
     facts = {
         "kernel_release": kernel.release,
-        "kernel_version": packaged,
+        "kernel_version": kernel.version,
         "command_line": wanted.command_line,
         "packages": {**tree.versions, **kernel.versions},
         "parts": {n: {"size": (folder / n).stat().st_size, "sha256": file_sha256(folder / n)} for n in PARTS},
@@ -160,7 +188,7 @@ def _kernel(cache: Path, archive: Archive, progress: Progress, wanted: KernelRec
     request = Request((f"{wanted.package}/{wanted.suite}",), wanted.suite)
     prefix = unpacked(cache, "kernel", archive, request, progress, only=wanted.unpack)
     found = [
-        Kernel(modules.name, program, modules, prefix.versions)
+        Kernel(modules.name, _packaged(prefix.versions, modules.name), program, modules, prefix.versions)
         for modules in sorted([*prefix.root.glob("lib/modules/*"), *prefix.root.glob("usr/lib/modules/*")])
         for program in (prefix.root / f"boot/vmlinuz-{modules.name}", modules / "vmlinuz")
         if program.is_file()
@@ -169,6 +197,15 @@ def _kernel(cache: Path, archive: Archive, progress: Progress, wanted: KernelRec
         names = [kernel.release for kernel in found]
         raise EnvironmentLacks(f"{wanted.package} must bring exactly one kernel with its modules, not {names}")
     return found[0]
+
+
+def _packaged(versions: dict[str, str], release: str) -> str:
+    return next(version for name, version in versions.items() if release in name)
+
+
+def _own(own: OwnKernel) -> Kernel:
+    """Take a kernel that somebody built."""
+    return Kernel(own.release, own.version, own.program, own.modules, {}, own.place)
 
 
 def _initramfs(busybox: bytes, modules: list[Module]) -> bytes:

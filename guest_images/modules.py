@@ -27,11 +27,15 @@ class Module:
 
 
 class ModuleTree:
-    """The modules of one kernel release, read as they are asked for."""
+    """The modules of one kernel release, read as they are asked for. `root` is None for a kernel without any.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        found = sorted(path for path in root.rglob("*.ko*") if SUFFIX.search(path.name))
+    `place` goes before the paths below `root`, to make those below lib/modules/RELEASE.
+    """
+
+    def __init__(self, root: Path | None, place: str = "") -> None:
+        self._root = root or Path()
+        self._place = place
+        found = sorted(path for path in root.rglob("*.ko*") if SUFFIX.search(path.name)) if root else []
         self._paths = {module_name(path.name): path for path in found}
         self._read: dict[str, Module] = {}
 
@@ -61,14 +65,17 @@ class ModuleTree:
         return list(order.values())
 
     def _is_below(self, path: Path, wanted: Path) -> bool:
-        relative = Path(SUFFIX.sub("", str(path.relative_to(self._root))))
+        relative = Path(SUFFIX.sub("", self._relative(path)))
         return relative == wanted or wanted in relative.parents
 
     def _module(self, name: str) -> Module:
         if name not in self._read:
             path = self._paths[name]
-            self._read[name] = parse(str(path.relative_to(self._root)), path.read_bytes())
+            self._read[name] = parse(self._relative(path), path.read_bytes())
         return self._read[name]
+
+    def _relative(self, path: Path) -> str:
+        return str(self._place / path.relative_to(self._root))
 
 
 def parse(path: str, stored: bytes) -> Module:

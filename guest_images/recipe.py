@@ -5,11 +5,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from guest_images.errors import UsageError
-
 HERE = Path(__file__).parent
 RECIPE_FILES = ("rootfs.toml", "kernel.toml", "init", "initramfs-init")
-CODE_FILES = ("build.py", "cpio.py", "modules.py", "recipe.py", "tree.py")
+CODE_FILES = ("build.py", "cpio.py", "modules.py", "own_kernel.py", "recipe.py", "tree.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +53,6 @@ def kernel_recipe(kernel: str = "", folder: Path = HERE) -> KernelRecipe:
     """Read kernel.toml; `kernel`, as PACKAGE or PACKAGE/SUITE, takes the place of its package."""
     data = tomllib.loads((folder / "kernel.toml").read_text(encoding="utf-8"))
     package, _, suite = kernel.partition("/")
-    if kernel and not package.startswith("linux-image-"):
-        raise UsageError(
-            f"a kernel must be a package such as linux-image-amd64 or linux-image-amd64/SUITE, not {kernel!r}"
-        )
     return KernelRecipe(
         package=package or data["package"],
         suite=suite or data["suite"],

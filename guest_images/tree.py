@@ -44,14 +44,15 @@ def root_tree(packages: Iterable[Fetched], recipe: RootRecipe, init: Path, root:
     return tree
 
 
-def add_kernel_modules(tree: Prefix, release: str, modules: Iterable[Module], shipped: Path) -> None:
+def add_kernel_modules(tree: Prefix, release: str, modules: Iterable[Module], shipped: Path | None) -> None:
     """Store modules below lib/modules/RELEASE and index them with the tree's own depmod.
 
-    `shipped` is the kernel package's own lib/modules/RELEASE, with the lists of what is built in.
+    `shipped` is the kernel's own lib/modules/RELEASE, or its build tree, with the lists of what is built in.
     """
     into = tree.root / "usr/lib/modules" / release
+    into.mkdir(parents=True, exist_ok=True)
     store(modules, into)
-    for listing in shipped.glob("modules.*"):
+    for listing in shipped.glob("modules.*") if shipped else ():
         shutil.copy(listing, into / listing.name)
     tree.run("usr/sbin/depmod", "-b", str(tree.root), release)
 

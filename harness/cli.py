@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from guest_images.errors import UsageError as KernelError
+from guest_images.own_kernel import PACKAGE_START, SEPARATOR, own_kernel
 from harness import claims_command, compare, docs, matrix_command, mutants_command, run
 from harness.bench.bench import Plan
 from harness.bench.command import BenchRequest, bench
@@ -107,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     arguments = parser().parse_args(argv)
     try:
+        _join_kernel(arguments)
         status: ExitStatus = arguments.command(arguments)
     except UsageError as error:
         print(f"hilnic: error: {error}", file=sys.stderr)
@@ -295,11 +298,31 @@ def _last_report(verb: argparse.ArgumentParser) -> None:
 
 
 def _lab_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--kernel", default="", metavar="PACKAGE", help="Debian kernel package of the guest")
+    verb.add_argument(
+        "--kernel", default="", metavar="PACKAGE|FILE", help="the guest's: a Debian kernel package, or a bzImage"
+    )
+    verb.add_argument(
+        "--modules", default="", metavar="DIR", help="modules of that bzImage: a build tree, or installed"
+    )
     verb.add_argument(
         "--accel", default="auto", choices=("auto", "tcg", "kvm"), help="default: kvm where guests run in it"
     )
     verb.add_argument("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest; default: %(default)s")
+
+
+def _join_kernel(arguments: argparse.Namespace) -> None:
+    """Make one word of a kernel and its modules, as guest_images.own_kernel reads it; paths become absolute."""
+    kernel, modules = getattr(arguments, "kernel", ""), getattr(arguments, "modules", "")
+    if kernel and not kernel.startswith(PACKAGE_START):
+        arguments.kernel = str(Path(kernel).absolute())
+    elif modules:
+        raise UsageError(f"--modules must come with --kernel and a bzImage, not with {kernel or 'the usual kernel'!r}")
+    if modules:
+        arguments.kernel += f"{SEPARATOR}{Path(modules).absolute()}"
+    try:
+        own_kernel(arguments.kernel if kernel else "")
+    except KernelError as error:
+        raise UsageError(str(error)) from error
 
 
 def _run(arguments: argparse.Namespace) -> ExitStatus:

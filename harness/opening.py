@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guest_images.cache import cache_root
+from guest_images.errors import EnvironmentLacks as ImageLacks
+from guest_images.errors import UsageError as CallersError
 from guest_images.progress import Progress
 from harness.accel import choose
+from harness.errors import EnvironmentLacks, UsageError
 from harness.lab import Lab
 from harness.setup.steps import artefacts
 from harness.snapshot import Materials
@@ -26,7 +29,12 @@ KEPT = 3
 
 def materials(kernel: str = "") -> Materials:
     """Return QEMU, the guest image for a kernel package, and the cache; what set-up has not made yet is made now."""
-    qemu, image = artefacts(os.environ, Progress(sys.stderr), kernel)
+    try:
+        qemu, image = artefacts(os.environ, Progress(sys.stderr), kernel)
+    except CallersError as error:
+        raise UsageError(str(error)) from error
+    except ImageLacks as error:
+        raise EnvironmentLacks(str(error)) from error
     return Materials(qemu, image, cache_root(os.environ))
 
 

@@ -11,7 +11,7 @@ import pytest
 from guest_images import cpio
 from guest_images.build import PARTS, damage_of, open_image
 from guest_images.cache import file_sha256
-from guest_images.errors import EnvironmentLacks, UsageError
+from guest_images.errors import EnvironmentLacks
 from guest_images.modules import ModuleTree, parse
 from guest_images.recipe import HERE, kernel_recipe, root_recipe
 
@@ -110,11 +110,6 @@ def test_kernel_option_takes_a_package_and_a_suite() -> None:
     recipe = kernel_recipe("linux-image-rt-amd64/trixie-backports")
     assert (recipe.package, recipe.suite) == ("linux-image-rt-amd64", "trixie-backports")
     assert kernel_recipe("linux-image-rt-amd64").suite == kernel_recipe().suite
-
-
-def test_kernel_option_that_is_no_kernel_is_the_callers_error() -> None:
-    with pytest.raises(UsageError, match="not 'vmlinuz'"):
-        kernel_recipe("vmlinuz")
 
 
 def test_recipe_names_all_that_the_checks_call() -> None:
