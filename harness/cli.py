@@ -156,6 +156,7 @@ def parser() -> argparse.ArgumentParser:
         "--card", default="", choices=("hilnic", "qemu-igb"), help="default: hilnic; the other, to compare"
     )
     runs.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
+    runs.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
     _lab_options(runs)
     runs.set_defaults(command=_run)
 
@@ -339,6 +340,7 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         engine=arguments.engine,
         every_claim=arguments.all,
         ktap=arguments.ktap.absolute() if arguments.ktap else None,
+        module=arguments.module.absolute() if arguments.module else None,
     )
     return run.run(request)
 

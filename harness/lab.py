@@ -16,6 +16,7 @@ from harness import frames
 from harness.card import Card
 from harness.emulator import ENGINES, CardOptions, CardProcess, CardSockets
 from harness.errors import GuestFault, LabBroken, NotComparable
+from harness.guest.driver import load_driver
 from harness.machine import datagram_netdev, qemu_igb, vfio_user_card
 from harness.peer import Peer
 from harness.snapshot import Materials, inputs_of, machine_for, restore, snapshot
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from harness.accel import Accelerator
     from harness.guest.console import Console
+    from harness.guest.driver import DriverFile
     from harness.guest.guest import Guest
     from harness.guest.netif import NetIf
     from harness.qemu import Vm
@@ -109,8 +111,8 @@ class Lab:
     """One guest at a time, and at most one card in it.
 
     ``folder`` gets the artefacts: guest-N/ (console.log, qemu.argv, qemu.log), card-N/ (emulator.log, wire.pcapng).
-    ``default`` is the card that ``bound`` plugs when it is not told otherwise. ``timings`` holds the seconds of the
-    last restore, binding and link-up.
+    ``default`` is the card that ``bound`` plugs when it is not told otherwise; ``driver`` takes the place of the
+    guest's own. ``timings`` holds the seconds of the last restore, binding and link-up.
     """
 
     def __init__(
@@ -122,7 +124,11 @@ class Lab:
         cpus: int = 4,
         default: CardOptions | None = None,
         say: Callable[[str], None] = lambda _text: None,
+        driver: DriverFile | None = None,
     ) -> None:
+        if driver is not None:
+            driver.must_fit(materials.image.kernel_release)
+        self.driver = driver
         self.materials = materials
         self.accelerator = accelerator
         self.folder = folder
@@ -190,7 +196,7 @@ class Lab:
         return True
 
     def _restore(self) -> None:
-        saved = snapshot(self.materials, self.machine, self._say)
+        saved = self._snapshot()
         self._guests += 1
         self._say("continuing the guest from its snapshot")
         began = time.monotonic()
@@ -199,9 +205,15 @@ class Lab:
         except LabBroken as error:
             self._say(f"the snapshot is of no use, making another: {error}")
             shutil.rmtree(saved)
-            saved = snapshot(self.materials, self.machine, self._say)
+            saved = self._snapshot()
             self._vm, self._guest = restore(self.materials, self.machine, saved, self.guest_folder)
+        if self.driver is not None:
+            self._say(f"loading {self.driver.path}")
+            load_driver(self._guest, self.driver)
         self.timings["restored"] = time.monotonic() - began
+
+    def _snapshot(self) -> Path:
+        return snapshot(self.materials, self.machine, self._say, driver=self.driver is None)
 
     def bound(self, options: CardOptions | None = None) -> Bound:
         """Return the guest with its driver bound to the card, link up, addresses set.
@@ -316,7 +328,8 @@ class Lab:
 
     def facts(self) -> dict[str, str]:
         """Return what a report says of the surroundings."""
-        return {
+        driver = {} if self.driver is None else {"driver": str(self.driver)}
+        return driver | {
             "engine": self.default.engine or ("python" if self.default.patches else ENGINES[0]),
             "accelerator": f"{self.accelerator.name}: {self.accelerator.why}",
             "kernel": self.materials.image.kernel_release,

@@ -15,6 +15,7 @@ from guest_images.errors import UsageError as CallersError
 from guest_images.progress import Progress
 from harness.accel import choose
 from harness.errors import EnvironmentLacks, UsageError
+from harness.guest.driver import DriverFile
 from harness.lab import Lab
 from harness.setup.steps import artefacts
 from harness.snapshot import Materials
@@ -58,8 +59,13 @@ def open_lab(
     cpus: int = 4,
     default: CardOptions | None = None,
     say: Callable[[str], None] = lambda _text: None,
+    module: Path | None = None,
 ) -> Lab:
-    """Return a lab in state off, whose artefacts go to ``folder``; the caller closes it."""
+    """Return a lab in state off, whose artefacts go to ``folder``; the caller closes it.
+
+    ``module`` is an igb.ko that takes the place of the guest's own.
+    """
+    driver = None if module is None else DriverFile.read(module)
     parts = materials(kernel)
     chosen = choose(accelerator, parts, folder / "accelerator", say)
-    return Lab(parts, chosen, folder, cpus=cpus, default=default, say=say)
+    return Lab(parts, chosen, folder, cpus=cpus, default=default, say=say, driver=driver)

@@ -151,6 +151,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--spec-dir", default=str(catalogue.SPEC_DIRECTORY), metavar="DIR", help="where the claims are")
     group.addoption("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="accelerator of the guest")
     group.addoption("--kernel", default="", metavar="KERNEL", help="package, bzImage or bzImage:modules")
+    group.addoption("--module", type=Path, default=None, metavar="FILE", help="an igb.ko instead of the guest's own")
     group.addoption("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest")
     group.addoption(
         "--card-patch",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.guest.driver import DriverFile
 from harness.report import results
 from harness.report.results import ExitStatus
 
@@ -38,6 +39,7 @@ class RunRequest:
     checks: Path = CHECKS
     every_claim: bool = False
     ktap: Path | None = None
+    module: Path | None = None
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -62,6 +64,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"--card={request.card}"] if request.card else []
     arguments += [f"--engine={request.engine}"] if request.engine else []
     arguments += [f"--card-patch={request.card_patch}"] if request.card_patch else []
+    arguments += [f"--module={request.module}"] if request.module else []
     arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:
         arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]
@@ -75,6 +78,8 @@ def run(request: RunRequest) -> ExitStatus:
     """
     if request.smp < 1:
         raise UsageError(f"--smp must be 1 or more, not {request.smp}")
+    if request.module is not None:
+        DriverFile.read(request.module)
     if request.ktap is not None:
         _make_room(request.ktap)
     outcome = request.report / "results.json"

@@ -14,6 +14,7 @@ from harness.deadline import Deadline
 from harness.errors import UsageError
 from harness.guest.deploy import agent_digest, deploy
 from harness.guest.dql_probes import of_guest, save
+from harness.guest.driver import NAME
 from harness.guest.guest import DQL_PROBES, KALLSYMS, Guest
 from harness.guest.probes import STANDARD
 from harness.machine import Machine
@@ -75,8 +76,11 @@ def machine_for(image: Image, *, accelerator: str, cpus: int, iommu: bool = Fals
     return Machine(image.kernel, image.initrd, image.root, cmdline, accelerator, cpus, iommu=iommu)
 
 
-def boot(materials: Materials, machine: Machine, folder: Path) -> tuple[Vm, Guest]:
-    """Boot a guest from nothing, up to an agent that answers. The caller closes both."""
+def boot(materials: Materials, machine: Machine, folder: Path, *, driver: bool = True) -> tuple[Vm, Guest]:
+    """Boot a guest from nothing, up to an agent that answers. The caller closes both.
+
+    Without ``driver`` igb is unloaded again, to make room for somebody's own.
+    """
     with ExitStack() as undo:
         vm = undo.enter_context(Vm(materials.qemu, machine, folder))
         guest = undo.enter_context(Guest(vm, materials.image.ssh_key, folder, folder))
@@ -88,17 +92,24 @@ def boot(materials: Materials, machine: Machine, folder: Path) -> tuple[Vm, Gues
             guest.agent.write(f"/proc/sys/{name.replace('.', '/')}", value)
         for argv in WARM:
             guest.agent.run(argv)
-        instrument(guest, folder)
+        if not driver:
+            guest.agent.run(("rmmod", NAME))
+        instrument(guest, folder, driver=driver)
         undo.pop_all()
     return vm, guest
 
 
-def instrument(guest: Guest, folder: Path) -> None:
-    """Define the standard probes in the guest, and save in ``folder`` what is slow to learn."""
+def instrument(guest: Guest, folder: Path, *, driver: bool) -> None:
+    """Define the standard probes in the guest, and save in ``folder`` what is slow to learn.
+
+    Without ``driver`` what is learnt of it, and probes on it, wait until it is there.
+    """
     guest.agent.write("/sys/kernel/tracing/saved_cmdlines_size", "1024")
     (folder / KALLSYMS).write_bytes(guest.agent.read_bytes("/proc/kallsyms"))
-    guest.trace.define(STANDARD)
+    guest.trace.define([probe for probe in STANDARD if driver or not probe.place.startswith(f"{NAME}_")])
     guest.agent.write(f"/sys/kernel/tracing/events/{KEEPER}/enable", "1")
+    if not driver:
+        return
     try:
         found = of_guest(guest.agent, guest.kernel)
     except UsageError:
@@ -107,9 +118,9 @@ def instrument(guest: Guest, folder: Path) -> None:
     save(found, folder / DQL_PROBES)
 
 
-def inputs_of(materials: Materials, machine: Machine) -> dict[str, object]:
+def inputs_of(materials: Materials, machine: Machine, *, driver: bool = True) -> dict[str, object]:
     """Return all that a snapshot depends on, as plain data."""
-    return {
+    return ({} if driver else {"driver": "none"}) | {
         "image": file_sha256(materials.image.folder / MANIFEST),
         "qemu": [materials.qemu.version, *materials.qemu.argv_prefix],
         "machine": machine.digest(),
@@ -121,14 +132,17 @@ def inputs_of(materials: Materials, machine: Machine) -> dict[str, object]:
     }
 
 
-def snapshot(materials: Materials, machine: Machine, say: Callable[[str], None]) -> Path:
-    """Return the folder of a snapshot of ``machine`` with its agent running, made at the first call."""
+def snapshot(materials: Materials, machine: Machine, say: Callable[[str], None], *, driver: bool = True) -> Path:
+    """Return the folder of a snapshot of ``machine`` with its agent running, made at the first call.
+
+    Without ``driver`` the guest has no igb loaded.
+    """
     root = materials.cache
-    inputs = inputs_of(materials, machine)
+    inputs = inputs_of(materials, machine, driver=driver)
 
     def build(folder: Path) -> None:
         say("booting the guest once, for the snapshot")
-        vm, guest = boot(materials, machine, folder)
+        vm, guest = boot(materials, machine, folder, driver=driver)
         try:
             guest.close()
             vm.save(folder / STATE)

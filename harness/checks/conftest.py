@@ -77,6 +77,7 @@ def session_lab(
         cpus=run_options.smp,
         default=default,
         say=stage,
+        module=request.config.getoption("--module"),
     ) as lab:
         run_facts.update(lab.facts())
         yield lab

@@ -40,12 +40,14 @@ Ctrl-D ends guest and card."""
 def declare(verb: argparse.ArgumentParser) -> None:
     """Declare the options of ``debug``."""
     verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
+    verb.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
     verb.add_argument("--vmlinux", type=Path, metavar="FILE", help="the guest's kernel with symbols, for gdb")
 
 
 def declare_shell(verb: argparse.ArgumentParser) -> None:
     """Declare the options of ``shell``."""
     verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
+    verb.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
     verb.add_argument("-c", default="", metavar="CODE", dest="code", help="run this and end")
 
 
@@ -69,6 +71,7 @@ def opened(arguments: argparse.Namespace, progress: Progress) -> Iterator[Opened
             cpus=arguments.smp,
             default=CardOptions(engine=arguments.engine),
             say=progress.stage,
+            module=arguments.module,
         ) as lab:
             bound = lab.bound()
             progress.close()

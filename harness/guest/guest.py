@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.deadline import Deadline
 from harness.errors import LabBroken, UsageError
+from harness.guest import driver
 from harness.guest.agent import Agent
 from harness.guest.console import Console
 from harness.guest.dql_probes import load, of_guest
@@ -51,6 +52,8 @@ class Guest:
         self.cpus = vm.machine.cpus
         self.kernel = ""
         self._saved = saved
+        self._own_driver = False
+        self._dql_probes: DqlProbes | None = None
 
     def check(self) -> None:
         """Raise GuestFault if the kernel has cried, LabBroken if QEMU or the card is dead."""
@@ -93,12 +96,18 @@ class Guest:
     def dql_probes(self) -> DqlProbes:
         """Return the probes on dynamic queue limits for this build. Raises LabBroken with the reason there are none."""
         found = self._saved / DQL_PROBES
-        if found.exists():
+        if found.exists() and not self._own_driver:
             return load(found)
         try:
-            return of_guest(self.agent, self.kernel)
+            self._dql_probes = self._dql_probes or of_guest(self.agent, self.kernel)
         except UsageError as error:
             raise LabBroken(f"dynamic queue limits must be observable in {self.kernel}: {error}") from error
+        return self._dql_probes
+
+    def own_driver(self) -> None:
+        """Take note that the driver is another than when the snapshot was made: what is known of it is void."""
+        self._own_driver = True
+        self.symbols.module_moved(driver.NAME, lambda: driver.addresses(self))
 
     def dmesg(self) -> str:
         """Return the whole kernel log."""
