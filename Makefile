@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := build/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-model test-fastpath same fuzz test-harness test-protocol test-page test-guest mutants compare matrix bench soak lint format docs clean distclean
+.PHONY: help setup run test test-model test-fastpath same fuzz test-harness test-protocol test-page test-guest mutants seeded compare matrix bench soak lint format docs clean distclean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -45,6 +45,9 @@ fuzz: setup ## fuzz engine, registers and messages, half an hour each (ARGS=--se
 
 mutants: setup ## break the card on purpose, claim by claim, and expect each claim's check to fail
 	@$(VENV) -m harness.cli mutants $(ARGS)
+
+seeded: setup ## sow bugs into igb and expect the checks to name each (ARGS="--json -" prints a JSON list)
+	@$(VENV) -m harness.cli seeded $(ARGS)
 
 compare: setup ## judge the known departures of QEMU's own igb on both cards (ARGS=--all: every claim with a check)
 	@$(VENV) -m harness.cli compare $(ARGS)

@@ -19,8 +19,10 @@ from harness.emulator import ENGINES
 from harness.errors import UsageError, WorldError
 from harness.report import terminal
 from harness.report.results import ExitStatus
+from harness.seeded import command as seeded_command
 from harness.soak import command as soak_command
 from harness.spec import catalogue
+from harness.watch import command as watch_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     )
     runs.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
     runs.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
+    runs.add_argument("--go-fd", type=int, help=argparse.SUPPRESS)
     _lab_options(runs)
     runs.set_defaults(command=_run)
 
@@ -194,6 +197,28 @@ def parser() -> argparse.ArgumentParser:
     mutants_command.declare(mutates)
     _lab_options(mutates)
     mutates.set_defaults(command=_mutants)
+
+    watches = verbs.add_parser(
+        "watch",
+        help="judge a driver again each time that it is built",
+        description="Wait for an igb.ko to change, judge it in a guest that is ready, and show what has changed.",
+    )
+    watch_command.declare(watches)
+    _lab_options(watches)
+    watches.set_defaults(command=_watch)
+
+    seeds = verbs.add_parser(
+        "seeded",
+        help="prove that the checks catch a driver's bugs",
+        description="Sow bugs into igb, build it for the guest, and expect the claims named for each to notice.",
+        epilog=OTHER_STATUS.format(
+            holds="every bug was caught, and the driver without any holds", broken="a bug was missed, or it does not"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    seeded_command.declare(seeds)
+    _lab_options(seeds)
+    seeds.set_defaults(command=_seeded)
 
     compares = verbs.add_parser(
         "compare",
@@ -341,6 +366,7 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         every_claim=arguments.all,
         ktap=arguments.ktap.absolute() if arguments.ktap else None,
         module=arguments.module.absolute() if arguments.module else None,
+        go_fd=arguments.go_fd,
     )
     return run.run(request)
 
@@ -372,6 +398,15 @@ def _explain(arguments: argparse.Namespace) -> ExitStatus:
 
 def _mutants(arguments: argparse.Namespace) -> ExitStatus:
     return mutants_command.command(arguments, terminal.Progress(Console(sys.stdout.isatty())), print)
+
+
+def _seeded(arguments: argparse.Namespace) -> ExitStatus:
+    console = Console(sys.stderr.isatty(), beside=arguments.json == seeded_command.STANDARD_OUTPUT)
+    return seeded_command.command(arguments, terminal.Progress(console), console.line)
+
+
+def _watch(arguments: argparse.Namespace) -> ExitStatus:
+    return watch_command.command(arguments, Console(is_tty=False).line)
 
 
 def _compare(arguments: argparse.Namespace) -> ExitStatus:

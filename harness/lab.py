@@ -112,7 +112,8 @@ class Lab:
 
     ``folder`` gets the artefacts: guest-N/ (console.log, qemu.argv, qemu.log), card-N/ (emulator.log, wire.pcapng).
     ``default`` is the card that ``bound`` plugs when it is not told otherwise; ``driver`` takes the place of the
-    guest's own. ``timings`` holds the seconds of the last restore, binding and link-up.
+    guest's own, or comes later by ``take_driver``. ``timings`` holds the seconds of the last restore, binding and
+    link-up.
     """
 
     def __init__(
@@ -125,11 +126,11 @@ class Lab:
         default: CardOptions | None = None,
         say: Callable[[str], None] = lambda _text: None,
         driver: DriverFile | None = None,
+        driver_later: bool = False,
     ) -> None:
-        if driver is not None:
-            driver.must_fit(materials.image.kernel_release)
-        self.driver = driver
+        self.driver: DriverFile | None = None
         self.materials = materials
+        self._without_driver = driver_later or driver is not None
         self.accelerator = accelerator
         self.folder = folder
         self.default = default or CardOptions()
@@ -145,6 +146,8 @@ class Lab:
         self._inserted = 0.0
         self._undo = ExitStack()
         # Socket paths are limited to 107 bytes, and nobody knows how deep the repository lies.
+        if driver is not None:
+            self.take_driver(driver)
         self._sockets = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-")))
 
     @property
@@ -208,12 +211,22 @@ class Lab:
             saved = self._snapshot()
             self._vm, self._guest = restore(self.materials, self.machine, saved, self.guest_folder)
         if self.driver is not None:
-            self._say(f"loading {self.driver.path}")
-            load_driver(self._guest, self.driver)
+            self._load(self._guest, self.driver)
         self.timings["restored"] = time.monotonic() - began
 
     def _snapshot(self) -> Path:
-        return snapshot(self.materials, self.machine, self._say, driver=self.driver is None)
+        return snapshot(self.materials, self.machine, self._say, driver=not self._without_driver)
+
+    def take_driver(self, driver: DriverFile) -> None:
+        """Use ``driver`` from now on, in the guest that runs (it has none yet), too. UsageError if it does not fit."""
+        driver.must_fit(self.materials.image.kernel_release)
+        self.driver = driver
+        if self._guest is not None:
+            self._load(self._guest, driver)
+
+    def _load(self, guest: Guest, driver: DriverFile) -> None:
+        self._say(f"loading {driver.path}")
+        load_driver(guest, driver)
 
     def bound(self, options: CardOptions | None = None) -> Bound:
         """Return the guest with its driver bound to the card, link up, addresses set.

@@ -60,12 +60,13 @@ def open_lab(
     default: CardOptions | None = None,
     say: Callable[[str], None] = lambda _text: None,
     module: Path | None = None,
+    module_later: bool = False,
 ) -> Lab:
     """Return a lab in state off, whose artefacts go to ``folder``; the caller closes it.
 
-    ``module`` is an igb.ko that takes the place of the guest's own.
+    ``module`` is an igb.ko that takes the place of the guest's own; with ``module_later`` one comes by ``take_driver``.
     """
     driver = None if module is None else DriverFile.read(module)
     parts = materials(kernel)
     chosen = choose(accelerator, parts, folder / "accelerator", say)
-    return Lab(parts, chosen, folder, cpus=cpus, default=default, say=say, driver=driver)
+    return Lab(parts, chosen, folder, cpus=cpus, default=default, say=say, driver=driver, driver_later=module_later)

@@ -152,6 +152,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--accel", default="auto", choices=("auto", "tcg", "kvm"), help="accelerator of the guest")
     group.addoption("--kernel", default="", metavar="KERNEL", help="package, bzImage or bzImage:modules")
     group.addoption("--module", type=Path, default=None, metavar="FILE", help="an igb.ko instead of the guest's own")
+    group.addoption(
+        "--go-fd", type=int, default=None, metavar="N", help="wait for a byte here before taking the module"
+    )
     group.addoption("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest")
     group.addoption(
         "--card-patch",

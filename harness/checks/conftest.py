@@ -13,8 +13,10 @@ import pytest
 
 from harness.emulator import ENGINES, CardOptions
 from harness.errors import NotComparable
+from harness.guest.driver import DriverFile
 from harness.opening import open_lab, own_folder
 from harness.settling import settle
+from harness.watch.ready import WAITS, wait_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +65,7 @@ def session_lab(
     run_options: RunOptions, run_facts: dict[str, Any], stage: Callable[[str], None], request: pytest.FixtureRequest
 ) -> Iterator[Lab]:
     """Open one lab for the whole run."""
+    module, go = request.config.getoption("--module"), request.config.getoption("--go-fd")
     patches = (run_options.card_patch,) if run_options.card_patch else ()
     default = CardOptions(
         kind=request.config.getoption("--card"),
@@ -77,8 +80,14 @@ def session_lab(
         cpus=run_options.smp,
         default=default,
         say=stage,
-        module=request.config.getoption("--module"),
+        module=None if go is not None else module,
+        module_later=go is not None,
     ) as lab:
+        if go is not None:
+            lab.booted()
+            stage(WAITS)
+            wait_go(go)
+            lab.take_driver(DriverFile.read(module))
         run_facts.update(lab.facts())
         yield lab
         run_facts["timings"] = ", ".join(f"{what} after {seconds:.2f} s" for what, seconds in lab.timings.items())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.lab import Bound, Lab
 
 CYCLES = 3
+DOWNS = 8
 PENDING = 200
 WATCHED = ("RegisterWritten", "DeviceReset", "InterruptSent", "DmaWrite")
 SKBS = "skbuff_head_cache"
@@ -130,6 +131,32 @@ def test_driver_unloads_and_loads(lab: Lab, bound: Bound, evidence: Evidence) ->
          "masks": True, "resets": True, "released": 0, "enabled": 0, "after": []}
     ] * CYCLES  # fmt: skip
     assert skbs[-1] - skbs[0] < (CYCLES - 1) * PENDING // 2
+
+
+@claim("ROB-08")
+def test_going_down_gives_every_page_back(bound: Bound, evidence: Evidence) -> None:
+    """Eight times down and up: a driver that kept the pages of its rings would miss a thousand each time.
+
+    The first two cycles are for what the kernel allocates once; caches are dropped before each count.
+    """
+    posted = sum(bound.card.ring("rx", queue)["count"] - 1 for queue in range(bound.netif.queue_count[0]))
+    free = []
+    for _ in range(DOWNS):
+        for way in ("down", "up"):
+            bound.netif.tool("ip", "link", "set", "dev", bound.netif.name, way)
+        bound.netif.wait_carrier(seconds=CARRIER_S)
+        free.append(free_pages(bound.guest))
+    lost = free[1] - free[-1]
+    evidence.note(guest={"free pages after each cycle": free, "lost since the second": lost}, device={"slots": posted})
+    assert posted > 1000
+    assert lost < (DOWNS - 2) * posted // 4
+
+
+def free_pages(guest: Guest) -> int:
+    """Return the guest's free pages once what can be given up has been."""
+    guest.agent.write("/proc/sys/vm/drop_caches", "3")
+    lines = guest.agent.read("/proc/vmstat").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("nr_free_pages "))
 
 
 @claim("ROB-09")

@@ -6,7 +6,8 @@ A finished step leaves a stamp with its inputs, so that a second run does nothin
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def tools(name: str, packages: tuple[str, ...], variables: Mapping[str, str], pr
     with locked(cache, progress.say):
         archive = _archives(cache, this, variables, progress).guest
         return unpacked(cache, name, archive, Request(packages, GUEST_SUITES[0]), progress)
+
+
+@contextmanager
+def guest_archive(variables: Mapping[str, str], progress: Progress) -> Iterator[tuple[Path, Archive]]:
+    """Hold the cache's lock, and give the cache and Debian as the guest has it."""
+    this = host.inspect()
+    cache = cache_root(variables)
+    with locked(cache, progress.say):
+        yield cache, _archives(cache, this, variables, progress).guest
 
 
 def browser(variables: Mapping[str, str], progress: Progress) -> chromium.Browser:

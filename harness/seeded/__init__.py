@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bugs sown into the driver on purpose: what the checks are worth, measured."""
