@@ -119,6 +119,14 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         help="call FUNCTION(card) before serving, to change the card on purpose; may be given several times",
     )
     add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a deliberate fault in force from the start, as 'hold_interrupts vector=3' (docs/control.md); may be "
+        "given several times",
+    )
+    add(
         "--log-level", default="warning", choices=list(LOG_LEVELS), help="what is told on stderr (default: %(default)s)"
     )
     add("--die-with-parent", action="store_true", help="end when the process that started this one ends")
@@ -157,6 +165,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         capture=given.capture,
         nvm=given.nvm,
         patches=tuple(given.patch),
+        faults=tuple(given.fault),
         log_level=LOG_LEVELS[given.log_level],
         engine=given.engine,
         doorbells=given.doorbells,

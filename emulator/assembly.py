@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.clock import MonotonicClock
+from emulator.control.faults_text import apply_fault
 from emulator.errors import EnvironmentLacks, UsageError
 from emulator.families import Strapping, Surroundings
 from emulator.pci import SIZE, ConfigSpace, expose
@@ -65,6 +66,9 @@ class Options:
     """Microseconds between two messages of a moderated vector at least, if they are more than EITR asks for; ``auto``
     lets the guest's pace decide, for transmit completions alone."""
 
+    faults: tuple[str, ...] = ()
+    """Deliberate faults in force from the start, each as ``hold_interrupts vector=3``."""
+
     doorbells: str = "trap"
     """How the card learns of transmit doorbells: each by a trap, or by looking at a page that the client maps."""
 
@@ -102,6 +106,8 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     card = make(around, strapping, undo)
     for patch in patches:
         patch(card)
+    for text in options.faults:
+        apply_fault(card.nic, text)
     context.realize(card.endpoint)
     return card
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from harness.deadline import Deadline
 from harness.errors import LabBroken, UsageError
 from harness.seen import Recording, Seen
+from harness.words import pairs, split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,6 +193,11 @@ class Card:
         """End every fault and release all that was held."""
         self.fault("clear")
 
+    def fault_as(self, text: str) -> dict[str, Any]:
+        """Run a fault as a person writes it: ``hold_interrupts vector=3``."""
+        name, *words = split(text) or [""]
+        return self.fault(name, **pairs(words))
+
     def hold_interrupts(self, vector: int) -> None:
         """Keep the messages of ``vector`` back (F1)."""
         self.fault("hold_interrupts", vector=vector)
@@ -200,6 +206,22 @@ class Card:
         """Let ``vector`` go; a pending message is sent at once (F1)."""
         self.fault("release_interrupts", vector=vector)
 
+    def drop_interrupts(self, vector: int, count: int = 1, when: str = "before-mask") -> None:
+        """Lose the next ``count`` messages of ``vector``, before-mask or after-mask (F2)."""
+        self.fault("drop_interrupts", vector=vector, count=count, when=when)
+
+    def duplicate_interrupts(self, vector: int, count: int = 1) -> None:
+        """Send the next message of ``vector`` ``count`` more times (F3)."""
+        self.fault("duplicate_interrupts", vector=vector, count=count)
+
+    def spurious_interrupt(self, vector: int) -> None:
+        """Send a message that nothing caused (F4)."""
+        self.fault("spurious_interrupt", vector=vector)
+
+    def no_auto_mask(self, *, on: bool = True) -> None:
+        """Ignore EIAM (F5)."""
+        self.fault("no_auto_mask", on=on)
+
     def withhold_completions(self, queue: int) -> None:
         """Send the frames of transmit queue ``queue`` without writing DD back (F6)."""
         self.fault("withhold_completions", queue=queue)
@@ -207,3 +229,63 @@ class Card:
     def release_completions(self, queue: int, count: int | None = None) -> int:
         """Write back the oldest ``count`` withheld packets (None: all, and withhold no more), return how many (F6)."""
         return int(self.fault("release_completions", queue=queue, count=count).get("released", 0))
+
+    def complete_out_of_order(self, queue: int, index: int) -> None:
+        """Set DD in slot ``index`` of transmit queue ``queue`` now, whatever is in it (F7)."""
+        self.fault("complete_out_of_order", queue=queue, index=index)
+
+    def transmit_nothing(self, *, on: bool = True) -> None:
+        """Fetch and complete transmit descriptors without sending anything (F8)."""
+        self.fault("transmit_nothing", on=on)
+
+    def receive_write_back(self, queue: int, mode: str, count: int | None = None) -> None:
+        """Leave ``count`` lengths out (``zero-length``; None: all), or supply them and end that (``normal``) (F9)."""
+        self.fault("receive_write_back", queue=queue, mode=mode, count=count)
+
+    def receive_errors(self, bits: int) -> None:
+        """Set ``bits`` in dword 2 of every receive write-back; 0 ends it (F9)."""
+        self.fault("receive_errors", bits=bits)
+
+    def force_rss(self, rss_hash: int | None = None, queue: int | None = None, rss_type: int | None = None) -> None:
+        """Report these instead of what the card computes; without any: stop (F10)."""
+        self.fault("force_rss", rss_hash=rss_hash, queue=queue, rss_type=rss_type)
+
+    def force_checksum(self, flags: int | None) -> None:
+        """Report these status and error bits instead of the checksum's verdict; None: stop (F11)."""
+        self.fault("force_checksum", flags=flags)
+
+    def tx_off(self, *, on: bool = True) -> None:
+        """Show STATUS.TXOFF (F12)."""
+        self.fault("tx_off", on=on)
+
+    def read_all_ones(self, *, on: bool = True) -> None:
+        """Answer every read with all ones, like a card that is gone (F15)."""
+        self.fault("read_all_ones", on=on)
+
+    def bad_nvm_checksum(self, *, on: bool = True) -> None:
+        """Spoil the EEPROM's checksum word (F16)."""
+        self.fault("bad_nvm_checksum", on=on)
+
+    def ignore_eics(self, *, on: bool = True) -> None:
+        """Let writes of EICS and ICS cause nothing (F17)."""
+        self.fault("ignore_eics", on=on)
+
+    def ignore_eitr(self, *, on: bool = True) -> None:
+        """Do not moderate interrupts (F19)."""
+        self.fault("ignore_eitr", on=on)
+
+    def no_tx_timestamp(self, *, on: bool = True) -> None:
+        """Never show a transmit timestamp as valid (F20)."""
+        self.fault("no_tx_timestamp", on=on)
+
+    def corrupt_loopback(self, *, on: bool = True) -> None:
+        """Flip one byte of each frame that the card loops back (F21)."""
+        self.fault("corrupt_loopback", on=on)
+
+    def stale_descriptor(self, queue: int) -> None:
+        """Write an old receive descriptor once more, behind the head (F22)."""
+        self.fault("stale_descriptor", queue=queue)
+
+    def stuck_bits(self, offset: int, mask: int) -> None:
+        """Let the bits of ``mask`` read as 0 in the register at ``offset``; mask 0: none (F23)."""
+        self.fault("stuck_bits", offset=offset, mask=mask)

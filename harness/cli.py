@@ -159,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     )
     runs.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
     runs.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
+    _fault_option(runs)
     runs.add_argument("--go-fd", type=int, help=argparse.SUPPRESS)
     _lab_options(runs)
     runs.set_defaults(command=_run)
@@ -293,6 +294,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     debug_command.declare(debugs)
+    _fault_option(debugs)
     _lab_options(debugs)
     debugs.set_defaults(command=_debug)
 
@@ -302,6 +304,7 @@ def parser() -> argparse.ArgumentParser:
         description=f"Bind a guest to the card and give Python, with these names ready: {debug_command.NAMES}.",
     )
     debug_command.declare_shell(shells)
+    _fault_option(shells)
     _lab_options(shells)
     shells.set_defaults(command=_shell)
 
@@ -320,6 +323,12 @@ def parser() -> argparse.ArgumentParser:
 def _last_report(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--report", type=Path, default=REPORT, metavar="DIR", help="of the last run; default: %(default)s"
+    )
+
+
+def _fault_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--fault", action="append", default=[], metavar="TEXT", help="of the card, as 'hold_interrupts vector=3'"
     )
 
 
@@ -367,6 +376,7 @@ def _run(arguments: argparse.Namespace) -> ExitStatus:
         ktap=arguments.ktap.absolute() if arguments.ktap else None,
         module=arguments.module.absolute() if arguments.module else None,
         go_fd=arguments.go_fd,
+        faults=tuple(arguments.fault),
     )
     return run.run(request)
 

@@ -31,6 +31,7 @@ class CardOptions:
     words for the emulator's command line. ``wire`` is a wire in its grammar, empty for the one to the link partner;
     without ``capture`` no frame is written to wire.pcapng. Without ``posted`` a CPU of the guest that writes a register
     waits for the card's answer. ``engine`` runs the card; empty: the usual one, or the one that patches need.
+    ``faults`` are in force from the start, each as ``hold_interrupts vector=3``.
     """
 
     kind: str = "hilnic"
@@ -44,6 +45,7 @@ class CardOptions:
     capture: bool = True
     posted: bool = True
     engine: str = ""
+    faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no card can be."""
@@ -81,6 +83,8 @@ def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) ->
         arguments += ["--engine", engine]
     for patch in options.patches:
         arguments += ["--patch", patch]
+    for fault in options.faults:
+        arguments += ["--fault", fault]
     return (*arguments, *options.arguments)
 
 

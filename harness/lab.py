@@ -234,7 +234,7 @@ class Lab:
         Without ``options`` whichever card is plugged will do (none: the default); with them, a card of other options is
         replaced, see ``unplug``.
         """
-        options = self._with_engine(options)
+        options = self._like_default(options)
         if self._guest is not None and not self._healthy():
             self.shut()
         if self._plugged is not None and (self._bound is None or options not in (None, self._bound.options)):
@@ -244,11 +244,12 @@ class Lab:
         assert self._bound is not None
         return self._bound
 
-    def _with_engine(self, options: CardOptions | None) -> CardOptions | None:
-        """Let a card that does not say by which engine it is run have that of the default."""
-        if options is None or options.engine or options.kind == QEMU_IGB:
+    def _like_default(self, options: CardOptions | None) -> CardOptions | None:
+        """Let a card that does not say by which engine it is run, or with which faults, be as the default."""
+        if options is None or options.kind == QEMU_IGB:
             return options
-        return replace(options, engine=self.default.engine)
+        default = self.default
+        return replace(options, engine=options.engine or default.engine, faults=options.faults or default.faults)
 
     def replug(self, options: CardOptions | None = None) -> Bound:
         """Replace the card by a new one, of ``options`` or the default; see ``unplug``."""
@@ -282,7 +283,7 @@ class Lab:
             )
         ):
             raise NotComparable(f"the card must be as {QEMU_IGB} is, not {options}")
-        options = self._with_engine(options)
+        options = self._like_default(options)
         self._cards += 1
         sockets = CardSockets(
             *(self._sockets / f"{name}-{self._cards}" for name in ("vfio", "control", "wire", "peer"))

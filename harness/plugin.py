@@ -155,6 +155,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--go-fd", type=int, default=None, metavar="N", help="wait for a byte here before taking the module"
     )
+    group.addoption("--fault", action="append", default=[], metavar="TEXT", help="a fault of every card of the lab")
     group.addoption("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest")
     group.addoption(
         "--card-patch",

@@ -42,6 +42,7 @@ class RunRequest:
     ktap: Path | None = None
     module: Path | None = None
     go_fd: int | None = None
+    faults: tuple[str, ...] = ()
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -69,6 +70,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     arguments += [f"--module={request.module}"] if request.module else []
     if request.go_fd is not None:  # whoever waits for a person does not wait within a check's time
         arguments += [f"--go-fd={request.go_fd}", "-o", "timeout_func_only=true"]
+    arguments += [f"--fault={text}" for text in request.faults]
     arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:
         arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]

@@ -72,6 +72,7 @@ def session_lab(
         interrupts=request.config.getoption("--irq"),
         patches=patches,
         engine=request.config.getoption("--engine"),
+        faults=tuple(request.config.getoption("--fault")),
     )
     with open_lab(
         own_folder((run_options.report / "lab").absolute()),

@@ -69,7 +69,7 @@ def opened(arguments: argparse.Namespace, progress: Progress) -> Iterator[Opened
             accelerator=arguments.accel,
             kernel=arguments.kernel,
             cpus=arguments.smp,
-            default=CardOptions(engine=arguments.engine),
+            default=CardOptions(engine=arguments.engine, faults=tuple(arguments.fault)),
             say=progress.stage,
             module=arguments.module,
         ) as lab:

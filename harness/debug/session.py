@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from device_model.igb.spec import REGISTERS
 from harness.deadline import Deadline
 from harness.debug import gdb
-from harness.debug.words import number, pairs, split
 from harness.errors import UsageError
+from harness.words import number, pairs, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -35,14 +35,18 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 def watching(tmp_path: Path, workshop: Workshop) -> Iterator[subprocess.Popen[str]]:
     shutil.copy(workshop.build(), tmp_path / "igb.ko")
     words = ["watch", "--module", str(tmp_path / "igb.ko"), "--claims", "RSS-03", "--report", str(tmp_path / "report")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *words],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, start_new_session=True,
-    )  # fmt: skip
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", *words],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, start_new_session=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        yield process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def said_until(process: subprocess.Popen[str], text: str) -> list[str]:

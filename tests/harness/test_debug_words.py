@@ -10,8 +10,8 @@ import pytest
 
 from harness.debug.gdb import find_vmlinux, gdb_command, link_address
 from harness.debug.session import decoded, ring_lines
-from harness.debug.words import number, pairs, value
 from harness.errors import UsageError
+from harness.words import number, pairs, value
 
 LINKED_AT = 0xFFFFFFFF81000000
 

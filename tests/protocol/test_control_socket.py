@@ -25,7 +25,7 @@ from tests.model.igb.world import World
 from tests.protocol.served_card import Bench, Served, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 BROADCAST = b"\xff" * 6 + b"\2\0\0\0\0\7" + b"\x88\xb5" + b"control" * 8
@@ -289,6 +289,50 @@ def test_fault_is_in_force_until_healed(card: Card) -> None:
     assert card.release_completions(1) == 0
     card.heal()
     assert card.faults() == {}
+
+
+METHODS: dict[str, tuple[Callable[[Card], None], dict[str, object]]] = {
+    "duplicate_interrupts": (lambda card: card.duplicate_interrupts(2, 3), {"duplicates": {"2": 3}}),
+    "drop_interrupts": (lambda card: card.drop_interrupts(2, 3, "after-mask"), {"drop_after_mask": {"2": 3}}),
+    "no_auto_mask": (lambda card: card.no_auto_mask(), {"no_auto_mask_on": True}),
+    "transmit_nothing": (lambda card: card.transmit_nothing(), {"transmit_nothing_on": True}),
+    "receive_write_back": (lambda card: card.receive_write_back(1, "zero-length", 2), {"zero_length_left": {"1": 2}}),
+    "receive_errors": (lambda card: card.receive_errors(4), {"force_rx_errors": 4}),
+    "force_rss": (lambda card: card.force_rss(queue=3), {"forced_rss": {"queue": 3}}),
+    "force_checksum": (lambda card: card.force_checksum(32), {"forced_checksum": 32}),
+    "tx_off": (lambda card: card.tx_off(), {"tx_off_on": True}),
+    "bad_nvm_checksum": (lambda card: card.bad_nvm_checksum(), {"bad_nvm_checksum_on": True}),
+    "ignore_eics": (lambda card: card.ignore_eics(), {"ignore_eics_on": True}),
+    "ignore_eitr": (lambda card: card.ignore_eitr(), {"ignore_eitr_on": True}),
+    "no_tx_timestamp": (lambda card: card.no_tx_timestamp(), {"no_tx_timestamp_on": True}),
+    "corrupt_loopback": (lambda card: card.corrupt_loopback(), {"corrupt_loopback_on": True}),
+    "stuck_bits": (lambda card: card.stuck_bits(0x100, 2), {"stuck": {"256": 2}}),
+    "read_all_ones": (lambda card: card.read_all_ones(), {"all_ones": True}),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_typed_fault_is_the_fault_of_its_name(card: Card, name: str) -> None:
+    act, expected = METHODS[name]
+    act(card)
+    assert expected.items() <= card.faults().items()
+    card.heal()
+    assert card.faults() == {}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_each_fault_has_a_typed_method(name: str) -> None:
+    assert callable(getattr(Card, "heal" if name == "clear" else name))
+
+
+def test_a_fault_can_be_written_as_text(card: Card) -> None:
+    card.fault_as("drop_interrupts vector=0x2 count=3 when=before-mask")
+    card.fault_as("ignore_eitr on=true")
+    assert card.faults() == {"drop_before_mask": {"2": 3}, "ignore_eitr_on": True}
+    with pytest.raises(UsageError, match="vector must be a number from 0 to 24, not 99"):
+        card.fault_as("drop_interrupts vector=99")
+    with pytest.raises(UsageError, match="must have the form name=value, not 'two'"):
+        card.fault_as("drop_interrupts two")
 
 
 def test_link_down_pulls_the_cable_and_up_plugs_in_what_was_asked(
