@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Observer = Callable[["Event"], None]
+    Watcher = Callable[["Event", bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,28 +203,67 @@ def to_json(event: Event) -> dict[str, int | str | bool]:
     return out
 
 
-class Tell:
-    """Where a NIC's blocks report events; ``on`` is False while nobody listens, so that silence costs nothing."""
+TOLD_BEFORE = frozenset({RegisterWritten, InterruptSent})
+"""Kinds that are told before the act; all others are told after it."""
 
-    __slots__ = ("_observers", "on")
+TWO_SIDED = TOLD_BEFORE | {RegisterRead, DmaRead, DmaWrite}
+"""Kinds whose act has another side, which only a watcher hears of; a read that is yet to come has value 0."""
+
+
+class Tell:
+    """Where a NIC's blocks report events; ``on`` is False while nobody listens, so that silence costs nothing.
+
+    Besides its observers there is at most one watcher. It is called at the very place where an event happens and may
+    hold the card there; ``two_sided`` says that it wants to be called on the other side of some acts, too.
+    """
+
+    __slots__ = ("_observers", "_other_sides", "_watched", "_watcher", "on", "two_sided")
 
     def __init__(self) -> None:
         """Start with nobody listening."""
         self._observers: tuple[Observer, ...] = ()
+        self._watcher: Watcher | None = None
+        self._watched: frozenset[type[Event]] = frozenset()
+        self._other_sides: frozenset[type[Event]] = frozenset()
         self.on = False
+        self.two_sided = False
 
     def __call__(self, event: Event) -> None:
-        """Pass ``event`` to every observer."""
+        """Pass ``event`` to every observer, and to the watcher."""
         for observer in self._observers:
             observer(event)
+        if type(event) in self._watched:
+            self.watched(event, other_side=False)
+
+    def other_side(self, event: Event) -> None:
+        """Pass ``event`` to the watcher on the side of the act on which it is not told."""
+        if type(event) in self._other_sides:
+            self.watched(event, other_side=True)
+
+    def watched(self, event: Event, *, other_side: bool) -> None:
+        """Call the watcher."""
+        if self._watcher is not None:
+            self._watcher(event, other_side)
+
+    def watch(
+        self, watcher: Watcher, kinds: frozenset[type[Event]], other_sides: frozenset[type[Event]] = frozenset()
+    ) -> None:
+        """Call ``watcher`` where an event of ``kinds`` is told, and at ``other_sides``: in place of whoever watched."""
+        self._watcher, self._watched, self._other_sides = watcher, kinds, other_sides
+        self.listen()
+
+    def listen(self) -> None:
+        """Tell what somebody wants to know."""
+        self.two_sided = bool(self._other_sides)
+        self.on = bool(self._observers or self._watched)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Add ``observer``; the returned function takes it away again."""
         self._observers = (*self._observers, observer)
-        self.on = True
+        self.listen()
 
         def end() -> None:
             self._observers = tuple(other for other in self._observers if other is not observer)
-            self.on = bool(self._observers)
+            self.listen()
 
         return end

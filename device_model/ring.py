@@ -105,6 +105,10 @@ class Ring:
         if many <= 0:
             return
         first, size = self.fetched, many * SLOT
+        if self._tell.two_sided:
+            purpose = f"{self.direction}-descriptor"
+            now = self._clock.now_ns()
+            self._tell.other_side(events.DmaRead(now, self.address(first), size, purpose, self.queue))
         try:
             raw = self._memory.read(self.address(first), size)
         except MemoryFault as fault:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.clock import MonotonicClock
-from emulator.control.faults_text import apply_fault
 from emulator.errors import EnvironmentLacks, UsageError
 from emulator.families import Strapping, Surroundings
 from emulator.pci import SIZE, ConfigSpace, expose
+from emulator.rules.rule import is_rule
 from emulator.vfu.context import Context
 from emulator.vfu.device import CONFIG_REGION, IrqKind, Region
 from emulator.wires import open_wire
@@ -107,9 +107,20 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     for patch in patches:
         patch(card)
     for text in options.faults:
-        apply_fault(card.nic, text)
+        _misbehave(card, text)
     context.realize(card.endpoint)
     return card
+
+
+def _misbehave(card: Card, text: str) -> None:
+    """Put a fault in force, or a rule that does so later."""
+    try:
+        if is_rule(text):
+            card.rules.add(text)
+        else:
+            card.rules.act(text)
+    except UsageError as error:
+        raise UsageError(f"--fault {text!r}: {error}") from None
 
 
 def share_bar0(doorbells: str, engine: str, function: PciFunction, undo: ExitStack) -> int:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from device_model.nic import Nic
 from emulator.control.card import ControlledNic
+from emulator.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,3 +43,10 @@ class Card:
 
     recorder: Callable[[], EventLog]
     """Return a recorder of the card's events."""
+
+    rules: Rules = field(init=False)
+    """What the card does at certain events."""
+
+    def __post_init__(self) -> None:
+        """Begin without rules."""
+        self.rules = Rules(self.nic, self.clock)

@@ -26,6 +26,10 @@ class Controls(Protocol):
     def filenos(self) -> Sequence[int]:
         """Return the descriptors to wait for."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether somebody is there."""
+
     def ready(self, fd: int) -> None:
         """Do a bounded piece of work for ``fd``, which is readable; never block."""
 
@@ -73,6 +77,7 @@ class Server:
         self._card = card
         self._controls = controls
         self._stop = stop
+        card.rules.halt.served_by(controls, stop)
 
     def serve(self) -> None:
         """Run until asked to stop. What a bug of ours raises comes out here."""

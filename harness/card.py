@@ -7,9 +7,10 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.deadline import Deadline
-from harness.errors import LabBroken, UsageError
+from harness.deadline import Deadline, wait_until
+from harness.errors import LabBroken, NotSeen, UsageError
 from harness.seen import Recording, Seen
+from harness.stopped import Stopped, waiting_for
 from harness.words import pairs, split
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 READ_SIZE = 1 << 20
+LEVERS = ("link", "rate", "reset")
+"""Commands that a rule, and a fault on the command line, can give besides faults."""
 
 
 class Card:
@@ -177,6 +180,67 @@ class Card:
         """Reset the card under the guest; ``kind`` is power-on, function-level or lost-client."""
         self.call("reset", kind=kind)
 
+    # -- standing still -------------------------------------------------------------------------------
+
+    def rule(self, text: str) -> dict[str, Any]:
+        """Put a rule in force, as ``drop_interrupts vector=2 when InterruptSent vector=2 nth=2 since LinkChanged``.
+
+        Returns it as ``rules`` does.
+        """
+        rule: dict[str, Any] = self.call("rule", text=text)
+        return rule
+
+    def stop_when(self, text: str) -> int:
+        """Let the card stand wherever ``text`` holds, as ``before DmaWrite queue=0``; return the rule's number."""
+        return int(self.rule(f"stop when {text}")["rule"])
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return the rules: rule, text, acted, left, waits_for, told and matched of that so far, failure."""
+        rules: list[dict[str, Any]] = self.call("rules")
+        return rules
+
+    def unrule(self, *numbers: int) -> None:
+        """Take these rules back; without any: all."""
+        self.call("unrule", rules=list(numbers) or None)
+
+    def stopped(self) -> Stopped | None:
+        """Return where the card stands, or None if it runs."""
+        where = self.call("stopped")
+        return None if where is None else Stopped.of(where)
+
+    def wait_stopped(self, deadline: Deadline | None = None) -> Stopped:
+        """Return where the card stands, once it does, within ``deadline`` (10 s).
+
+        Raises NotSeen with what the rules have seen instead, UsageError when a rule's predicate has raised.
+        """
+        deadline = deadline or Deadline.after(10)
+
+        def look() -> Stopped | None:
+            where = self.stopped()
+            if where is None:
+                for rule in self.rules():
+                    if rule["failure"]:
+                        raise UsageError(f"rule {rule['rule']}, {rule['text']!r}: {rule['failure']}")
+            return where
+
+        try:
+            return wait_until(look, deadline, "the card standing still", NotSeen)
+        except NotSeen as error:
+            raise NotSeen(f"{error}; {waiting_for(self.rules())}") from None
+
+    def resume(self) -> None:
+        """Let the card go on. UsageError if it runs."""
+        self.call("resume")
+
+    def step(self, to: str = "*", deadline: Deadline | None = None) -> Stopped:
+        """Let the card go on to the next event that ``to`` describes, and return it."""
+        self.call("step", to=to)
+        return self.wait_stopped(deadline)
+
+    def memory(self, iova: int, size: int) -> bytes:
+        """Return ``size`` bytes of guest memory at ``iova``, as the card reads them. UsageError where it cannot."""
+        return bytes.fromhex(self.call("memory", iova=iova, size=size))
+
     # -- misbehaving ----------------------------------------------------------------------------------
 
     def fault(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
@@ -194,8 +258,13 @@ class Card:
         self.fault("clear")
 
     def fault_as(self, text: str) -> dict[str, Any]:
-        """Run a fault as a person writes it: ``hold_interrupts vector=3``."""
+        """Run a fault as a person writes it: ``hold_interrupts vector=3``, or a rule by which it comes later."""
         name, *words = split(text) or [""]
+        if "when" in words:
+            return self.rule(text)
+        if name in LEVERS:
+            self.call(name, **pairs(words))
+            return {}
         return self.fault(name, **pairs(words))
 
     def hold_interrupts(self, vector: int) -> None:

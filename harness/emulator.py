@@ -31,7 +31,8 @@ class CardOptions:
     words for the emulator's command line. ``wire`` is a wire in its grammar, empty for the one to the link partner;
     without ``capture`` no frame is written to wire.pcapng. Without ``posted`` a CPU of the guest that writes a register
     waits for the card's answer. ``engine`` runs the card; empty: the usual one, or the one that patches need.
-    ``faults`` are in force from the start, each as ``hold_interrupts vector=3``.
+    ``faults`` are in force from the start, each as ``hold_interrupts vector=3``. QEMU gives up a card that does not
+    answer for ``patience_s`` seconds (0: its own 5).
     """
 
     kind: str = "hilnic"
@@ -46,6 +47,7 @@ class CardOptions:
     posted: bool = True
     engine: str = ""
     faults: tuple[str, ...] = ()
+    patience_s: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no card can be."""

@@ -93,7 +93,12 @@ class Plugged:
         else:
             self.process.wait_ready()
             self.control = self._undo.enter_context(Card(self._sockets.control))
-            vm.plug(vfio_user_card(self._sockets.vfio_user, SLOT, CARD, posted=self.options.posted))
+            options = self.options
+            vm.plug(
+                vfio_user_card(
+                    self._sockets.vfio_user, SLOT, CARD, posted=options.posted, patience_s=options.patience_s
+                )
+            )
 
     def unplug(self) -> None:
         """Take the card out of the running guest, then end it."""

@@ -100,14 +100,18 @@ def at(path: Path) -> dict[str, Any]:
     return {"filename": str(path), "offset": 0}
 
 
-def vfio_user_card(socket: Path, slot: str, ident: str = "card", *, posted: bool = True) -> dict[str, Any]:
+def vfio_user_card(
+    socket: Path, slot: str, ident: str = "card", *, posted: bool = True, patience_s: int = 0
+) -> dict[str, Any]:
     """Return the device_add arguments of a card that an emulator serves at ``socket``.
 
-    Unless writes are ``posted``, a CPU that writes a register waits until the card has answered.
+    Unless writes are ``posted``, a CPU that writes a register waits until the card has answered. QEMU gives up a card
+    that does not answer for ``patience_s`` seconds (0: its own 5).
     """
     address = {"type": "unix", "path": str(socket)}
     waits = {} if posted else {"x-no-posted-writes": True}
-    return {"driver": "vfio-user-pci", "id": ident, "bus": slot, "socket": address, **waits}
+    patience = {"x-msg-timeout": patience_s * 1000} if patience_s else {}
+    return {"driver": "vfio-user-pci", "id": ident, "bus": slot, "socket": address, **waits, **patience}
 
 
 def qemu_igb(netdev: str, slot: str, mac: str, ident: str = "card") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from device_model.nic import FaultError
 
@@ -98,6 +98,14 @@ class Faults:
         result = command(self, **arguments)
         self.actions.faults_changed()
         return result or {}
+
+    def try_out(self, name: str, **arguments: Any) -> None:  # noqa: ANN401 - JSON values
+        """Raise FaultError as ``apply`` would, and do nothing."""
+        Faults(cast("Actions", _Idle())).apply(name, **arguments)
+
+    def acts(self, name: str) -> bool:
+        """Say whether fault ``name`` makes the card do something at once, besides what it does from now on."""
+        return name in ACTING
 
     def clear(self) -> None:
         """Return to the healthy card; what was withheld is released."""
@@ -265,6 +273,13 @@ class Faults:
         self.actions.rewrite_old_receive_slot(_within("queue", queue, QUEUES))
 
 
+class _Idle:
+    """Actions that do nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        return lambda *_: 0
+
+
 def _within(what: str, value: int, limit: int, least: int = 0) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < limit:
         raise FaultError(f"{what} must be a number from {least} to {limit - 1}, not {value!r}")
@@ -287,3 +302,11 @@ COMMANDS: dict[str, Callable[..., dict[str, Any] | None]] = {
         "stuck_bits", "clear",
     )
 }  # fmt: skip
+
+ACTING = frozenset(
+    {
+        "release_interrupts", "spurious_interrupt", "release_completions", "complete_out_of_order",
+        "receive_write_back", "tx_off", "bad_nvm_checksum", "stale_descriptor", "clear",
+    }
+)  # fmt: skip
+"""Faults that make the card act: they must not do so in the middle of something else."""

@@ -218,9 +218,12 @@ class InterruptBlock:
 
     def _send(self, vector: int, why: str) -> None:
         for _ in range(1 + self._faults.duplicates.pop(vector, 0)):
+            mode = self._port.mode.value
             if self._tell.on:
-                self._tell(events.InterruptSent(self._clock.now_ns(), vector, self._port.mode.value, why))
+                self._tell(events.InterruptSent(self._clock.now_ns(), vector, mode, why))
             self._port.send(vector)
+            if self._tell.two_sided:
+                self._tell.other_side(events.InterruptSent(self._clock.now_ns(), vector, mode, why))
 
     def _fault_drops(self, drops: dict[int, int], vector: int) -> bool:
         left = drops.get(vector, 0)
@@ -306,6 +309,8 @@ class InterruptBlock:
         if self._tell.on:
             self._tell(events.InterruptSent(self._clock.now_ns(), 0, "intx", why))
         self._drive_line(asserted=True)
+        if self._tell.two_sided:
+            self._tell.other_side(events.InterruptSent(self._clock.now_ns(), 0, "intx", why))
 
     def _drive_line(self, *, asserted: bool) -> None:
         if asserted != self._line:

@@ -30,7 +30,7 @@ from device_model.regfile import RegisterFile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from device_model.events import Observer
+    from device_model.events import Event, Observer, Watcher
     from device_model.igb.config import Config
     from device_model.nic import LinkPartner
     from device_model.ports import Clock, HostMemory, Interrupts, Wire
@@ -166,6 +166,10 @@ class Igb:
         """Tell ``observer`` every event from now on; the returned function ends that."""
         return self.tell.observe(observer)
 
+    def watch(self, watcher: Watcher, kinds: frozenset[type[Event]], other_sides: frozenset[type[Event]]) -> None:
+        """Call ``watcher`` at the very place of each event of ``kinds``, and on the other side of ``other_sides``."""
+        self.tell.watch(watcher, kinds, other_sides)
+
     # -- for the control socket --------------------------------------------------------------------------
 
     def set_rate(self, rate: int | str) -> None:
@@ -234,6 +238,8 @@ class Igb:
     # -- BAR 0 and the I/O BAR ---------------------------------------------------------------------------
 
     def _read(self, offset: int) -> int:
+        if self.tell.two_sided:
+            self.tell.other_side(events.RegisterRead(self._clock.now_ns(), offset, self.regs.name_at(offset), 0))
         value = self.regs.read(offset) & ~self.faults.stuck.get(offset, 0) if self.present else _ALL_ONES
         if self.tell.on:
             self.tell(events.RegisterRead(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
@@ -244,6 +250,8 @@ class Igb:
             self.tell(events.RegisterWritten(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
         if self.present:
             self.regs.write(offset, value)
+        if self.tell.two_sided:
+            self.tell.other_side(events.RegisterWritten(self._clock.now_ns(), offset, self.regs.name_at(offset), value))
 
     def _read_bytes(self, offset: int, size: int) -> int:
         """Registers are 32 bits wide; other widths take what lies in the words they touch."""

@@ -312,6 +312,7 @@ class Receive:
         """Store one buffer and its descriptor. False: the descriptor ring cannot be written, the queue halts."""
         word0, word1 = words
         queue = ring.queue
+        self._about_to_write(buffer, len(chunk), "rx-payload", queue)
         try:
             self._memory.write(buffer, chunk)
         except MemoryFault as fault:
@@ -321,6 +322,7 @@ class Receive:
             self._unfinished.setdefault(queue, []).append((index, word1))
             word1 &= ~_LENGTH_MASK
         iova = ring.address(index)
+        self._about_to_write(iova, 16, "rx-write-back", queue)
         try:
             self._memory.store64(iova, word0)
             self._memory.store64(iova + 8, word1)
@@ -336,6 +338,10 @@ class Receive:
             self._tell(events.DmaWrite(now, iova, 16, "rx-write-back", queue))
             self._tell(events.RxWriteBack(now, queue, index, raw))
         return True
+
+    def _about_to_write(self, iova: int, size: int, purpose: str, queue: int) -> None:
+        if self._tell.two_sided:
+            self._tell.other_side(events.DmaWrite(self._clock.now_ns(), iova, size, purpose, queue))
 
     # -- what faults ask for -----------------------------------------------------------------------------
 

@@ -271,6 +271,8 @@ class Transmit:
             queue.broken = True
             queue.ring.nonsense(f"a packet on {queue.ring.name} must not exceed {_MAX_PACKET} bytes; dropped")
             return
+        if self._tell.two_sided:
+            self._tell.other_side(events.DmaRead(self._clock.now_ns(), iova, size, "tx-payload", n))
         try:
             queue.data += self._memory.read(iova, size)
         except MemoryFault as fault:
@@ -355,12 +357,14 @@ class Transmit:
             low = self._regs.peek(TDWBAL, n)
             if low & TDWBAL.head_wb_en.mask:
                 iova = self._regs.peek(TDWBAH, n) << 32 | low & ~0x3
+                self._about_to_write(now, iova, "tx-head", n)
                 self._memory.store32(iova, ring.head)
                 if self._tell.on:
                     self._tell(events.DmaWrite(now, iova, 4, "tx-head", n))
             else:
                 for index in slots:
                     iova = ring.address(index) + _STATUS_DWORD
+                    self._about_to_write(now, iova, "tx-write-back", n)
                     self._memory.store32(iova, _DD)
                     if self._tell.on:
                         self._tell(events.DmaWrite(now, iova, 4, "tx-write-back", n))
@@ -368,6 +372,10 @@ class Transmit:
         except MemoryFault as fault:
             ring.halt(f"{ring.name} cannot be written back, the queue halts: {fault}")
         self._finished[n] = self._finished.get(n, 0) + written
+
+    def _about_to_write(self, now: int, iova: int, purpose: str, n: int) -> None:
+        if self._tell.two_sided:
+            self._tell.other_side(events.DmaWrite(now, iova, 4, purpose, n))
 
     def _raise(self) -> None:
         """Raise one cause for each queue that reported something, the lowest first."""

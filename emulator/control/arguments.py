@@ -15,8 +15,10 @@ class CommandError(Exception):
 class Arguments:
     """The arguments of one request. Every getter removes what it reads; CommandError names the bad value."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
+    def __init__(self, given: dict[str, Any], asker: object = None) -> None:
         self._given = dict(given)
+        self.asker = asker
+        """Whoever asks: the connection, if it came over one."""
 
     def _take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON values
         value = self._given.pop(name, MISSING)
@@ -40,9 +42,9 @@ class Arguments:
             raise CommandError(f"{name} must be one of {', '.join(words)}, not {value!r}")
         return value
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, default: object = MISSING) -> str:
         """Return string ``name``."""
-        value = self._take(name, MISSING)
+        value = self._take(name, default)
         if not isinstance(value, str):
             raise CommandError(f"{name} must be a string, not {value!r}")
         return value

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from device_model.events import Event
+    from device_model.events import Event, Watcher
     from device_model.nic import LinkPartner, Reset
-    from device_model.ports import Clock, Interrupts
+    from device_model.ports import Clock, HostMemory, Interrupts
+    from emulator.rules.book import Rules
     from emulator.wires.end import WireEnd
 
 
@@ -19,6 +20,12 @@ class Faults(Protocol):
 
     def apply(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
         """Run fault command ``name``; an exception's message says what is wrong with the name or the arguments."""
+
+    def try_out(self, name: str, **arguments: Any) -> None:  # noqa: ANN401 - JSON values
+        """Raise as ``apply`` would, and do nothing."""
+
+    def acts(self, name: str) -> bool:
+        """Say whether fault ``name`` makes the card do something at once."""
 
     def in_force(self) -> dict[str, Any]:
         """Return the faults that differ from the healthy card, as JSON values."""
@@ -52,6 +59,9 @@ class ControlledNic(Protocol):
     def observe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
         """Tell ``observer`` every event from now on."""
 
+    def watch(self, watcher: Watcher, kinds: frozenset[type[Event]], other_sides: frozenset[type[Event]]) -> None:
+        """Call ``watcher`` at the very place of each event of ``kinds``, and on the other side of ``other_sides``."""
+
     def registers_snapshot(self) -> dict[str, int]:
         """Return register values by name, as ``RDT[3]``, without side effects."""
 
@@ -80,3 +90,11 @@ class ControlledCard(Protocol):
     @property
     def interrupts(self) -> Interrupts:
         """Its way to the guest's interrupt controller."""
+
+    @property
+    def memory(self) -> HostMemory:
+        """The guest's memory, as the card reaches it."""
+
+    @property
+    def rules(self) -> Rules:
+        """What it does at certain events."""

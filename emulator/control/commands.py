@@ -7,16 +7,18 @@ docs/control.md is the manual; a test holds the two together.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from device_model.nic import LinkPartner, Reset
+from device_model.ports import MemoryFault
 from emulator.control.arguments import Arguments, CommandError
+from emulator.control.levers import LEVERS
 from emulator.recorder import KINDS, QUIET_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.control.card import ControlledCard
+    from emulator.control.card import ControlledCard, ControlledNic
     from emulator.recorder import EventLog
 
 EVENTS_DEFAULT = 1000
@@ -24,12 +26,18 @@ EVENTS_MAX = 200_000
 EVENTS_BYTES = 1 << 20
 """How many events one answer holds, and about how long it may be."""
 
-SPEEDS_MBPS = (10, 100, 1000)
-RATE_MAX_MBPS = 1_000_000
 BAR_SIZE = 128 * 1024
 """BAR 0 of the 82576 (data sheet 9.4.11)."""
 
 FRAME_BYTES_MAX = 16384
+MEMORY_BYTES_MAX = 65536
+WHILE_STANDING = frozenset(
+    {
+        "describe", "events", "record", "counts", "registers", "ring", "statistics", "memory", "faults",
+        "rule", "rules", "unrule", "stopped", "resume", "step",
+    }
+)  # fmt: skip
+"""Commands that a card answers while it stands at an event: those that look, and those that let it go on."""
 
 
 class Commands:
@@ -48,12 +56,17 @@ class Commands:
             "write_register": self._write_register,
             "ring": self._ring,
             "statistics": self._statistics,
-            "link": self._link,
-            "rate": self._rate,
+            "memory": self._memory,
+            **{name: partial(self._pull, lever) for name, lever in LEVERS.items()},
             "fault": self._fault,
             "faults": self._faults,
             "inject": self._inject,
-            "reset": self._reset,
+            "rule": self._rule,
+            "rules": self._rules,
+            "unrule": self._unrule,
+            "stopped": self._stopped,
+            "resume": self._resume,
+            "step": self._step,
         }
 
     @property
@@ -61,12 +74,15 @@ class Commands:
         """The names of all commands."""
         return tuple(self._table)
 
-    def run(self, name: object, given: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON values
-        """Carry out command ``name`` with the arguments ``given``. Raises CommandError."""
+    def run(self, name: object, given: dict[str, Any], asker: object = None) -> Any:  # noqa: ANN401 - JSON values
+        """Carry out command ``name`` of ``asker`` with the arguments ``given``. Raises CommandError."""
         command = self._table.get(name) if isinstance(name, str) else None
         if command is None:
             raise CommandError(f"command must be one of {', '.join(self._table)}, not {name!r}")
-        return command(Arguments(given))
+        where = self._card.rules.halt.at
+        if where is not None and name not in WHILE_STANDING:
+            raise CommandError(f"the card stands {where.side} {type(where.event).__name__}: resume must come first")
+        return command(Arguments(given, asker))
 
     def _describe(self, arguments: Arguments) -> dict[str, Any]:
         arguments.finish()
@@ -140,27 +156,17 @@ class Commands:
         arguments.finish()
         return self._card.nic.statistics_snapshot()
 
-    def _link(self, arguments: Arguments) -> None:
-        state = arguments.word("state", ("up", "down"))
-        speeds = arguments.numbers("speeds")
-        pause = arguments.switch("pause", default=True)
-        full_duplex = arguments.switch("full_duplex", default=True)
-        arguments.finish()
-        if state == "down":
-            self._card.nic.connect(None)
-            return
-        offered = frozenset(SPEEDS_MBPS if speeds is None else speeds)
-        if not offered or not offered <= set(SPEEDS_MBPS):
-            raise CommandError(f"speeds must be out of {SPEEDS_MBPS}, at least one, not {speeds!r}")
-        self._card.nic.connect(LinkPartner(offered, full_duplex, pause, pause))
+    def _pull(self, lever: Callable[[ControlledNic, Arguments], Callable[[], None]], arguments: Arguments) -> None:
+        lever(self._card.nic, arguments)()
 
-    def _rate(self, arguments: Arguments) -> None:
-        rate = arguments.anything("mbps")
+    def _memory(self, arguments: Arguments) -> str:
+        iova = arguments.number("iova", 0, (1 << 64) - 1)
+        size = arguments.number("size", 1, MEMORY_BYTES_MAX)
         arguments.finish()
-        number = isinstance(rate, int) and not isinstance(rate, bool) and 1 <= rate <= RATE_MAX_MBPS
-        if not number and rate not in ("unlimited", "auto"):
-            raise CommandError(f'mbps must be a number from 1 to {RATE_MAX_MBPS}, "unlimited" or "auto", not {rate!r}')
-        self._card.nic.set_rate(rate)
+        try:
+            return self._card.memory.read(iova, size).hex()
+        except MemoryFault as fault:
+            raise CommandError(str(fault)) from None
 
     def _fault(self, arguments: Arguments) -> dict[str, Any]:
         name = arguments.text("name")
@@ -168,6 +174,8 @@ class Commands:
         for detail, value in details.items():
             if value is not None and not isinstance(value, int | str):
                 raise CommandError(f"{detail} of a fault must be a number, string, Boolean or null, not {value!r}")
+        if name == "clear":
+            self._card.rules.forget_faults()
         return self._card.nic.faults.apply(name, **details)
 
     def _faults(self, arguments: Arguments) -> dict[str, Any]:
@@ -182,10 +190,42 @@ class Commands:
             self._card.nic.receive(frame)
         return len(frames)
 
-    def _reset(self, arguments: Arguments) -> None:
-        kind = arguments.word("kind", tuple(kind.value for kind in Reset), Reset.POWER_ON.value)
+    def _rule(self, arguments: Arguments) -> dict[str, Any]:
+        text = arguments.text("text")
         arguments.finish()
-        self._card.nic.reset(Reset(kind))
+        return self._card.rules.add(text, arguments.asker).as_json()
+
+    def _rules(self, arguments: Arguments) -> list[dict[str, Any]]:
+        arguments.finish()
+        return [rule.as_json() for rule in self._card.rules.all()]
+
+    def _unrule(self, arguments: Arguments) -> None:
+        number = arguments.numbers("rules")
+        arguments.finish()
+        if number is None:
+            self._card.rules.clear()
+        for each in number or ():
+            self._card.rules.remove(each)
+
+    def _stopped(self, arguments: Arguments) -> dict[str, Any] | None:
+        arguments.finish()
+        where = self._card.rules.halt.at
+        return None if where is None else where.as_json()
+
+    def _resume(self, arguments: Arguments) -> None:
+        arguments.finish()
+        self._must_stand()
+        self._card.rules.halt.go()
+
+    def _step(self, arguments: Arguments) -> dict[str, Any]:
+        text = arguments.text("to", "*")
+        arguments.finish()
+        self._must_stand()
+        return self._card.rules.step(text, arguments.asker).as_json()
+
+    def _must_stand(self) -> None:
+        if self._card.rules.halt.at is None:
+            raise CommandError("the card must stand at an event, and it runs")
 
 
 def _known(kinds: list[Any]) -> list[str]:

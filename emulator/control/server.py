@@ -56,6 +56,7 @@ class ControlServer:
     def __init__(self, path: str, card: ControlledCard, recorder: EventLog | None = None) -> None:
         self.recorder: EventLog = recorder or Recorder(card.nic)
         self._commands = Commands(card, self.recorder)
+        self._rules = card.rules
         self._address = Address(path=path)
         if not path:
             raise UsageError("path of the control socket must not be empty")
@@ -72,6 +73,11 @@ class ControlServer:
     def filenos(self) -> list[int]:
         """Return the descriptors to wait for: one, which is readable while there is anything to do."""
         return [] if self._epoll.closed else [self._epoll.fileno()]
+
+    @property
+    def connected(self) -> bool:
+        """Whether a client is there."""
+        return bool(self._clients)
 
     def ready(self, fd: int) -> None:  # noqa: ARG002 - there is only one
         """Serve whoever has something for us or room for our answers."""
@@ -126,7 +132,9 @@ class ControlServer:
             del client.incoming[: end + 1]
             searched = 0
             if line.strip():
-                client.outgoing += self._answer(line)
+                client.outgoing += self._answer(line, client)
+            if client.sock.fileno() not in self._clients:
+                return
             if len(client.outgoing) > UNREAD_MAX:
                 self._drop(client, f"it left more than {UNREAD_MAX} bytes of answers unread")
                 return
@@ -137,7 +145,7 @@ class ControlServer:
         if lost and client.sock.fileno() in self._clients:
             self._drop(client, "its line was too long")
 
-    def _answer(self, line: bytes) -> bytes:
+    def _answer(self, line: bytes, client: _Client) -> bytes:
         """Return the answer to one request, whatever it holds."""
         try:
             request = json.loads(line)
@@ -147,7 +155,7 @@ class ControlServer:
             return _failure(None, f"request must be a JSON object, not {type(request).__name__}")
         number = request.pop("id", None)
         try:
-            result = self._commands.run(request.pop("command", None), request)
+            result = self._commands.run(request.pop("command", None), request, client)
             return _line({"id": number, "ok": True, "result": result})
         except (CommandError, FaultError, UsageError) as error:
             return _failure(number, str(error))
@@ -165,6 +173,8 @@ class ControlServer:
                 self._drop(client, None)
                 return
             del client.outgoing[:sent]
+        if client.sock.fileno() not in self._clients:
+            return  # dropped while the card stood in the middle of its request
         self._epoll.modify(client.sock, select.EPOLLIN | (select.EPOLLOUT if client.outgoing else 0))
 
     def _drop(self, client: _Client, why: str | None) -> None:
@@ -172,6 +182,7 @@ class ControlServer:
             log.warning("control client dropped: %s", why)
         self._clients.pop(client.sock.fileno(), None)
         self._epoll.unregister(client.sock)
+        self._rules.left_by(client)
         client.sock.close()
 
 

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from device_model.events import Tell
 from device_model.igb.flow_control import FlowControl
-from emulator.fastpath.events import KINDS, decode, encode
+from emulator.fastpath.events import KINDS, NUMBER, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from device_model.events import Event, Observer
+    from device_model.events import Event, Observer, Watcher
     from emulator.fastpath.engine import Engine
 
 ALL_KINDS = 0xFFFF_FFFF
+
+
+def bits(kinds: Iterable[type[Event]]) -> int:
+    """Return ``kinds`` as the engine takes them: a bit each."""
+    return sum(1 << NUMBER[kind] for kind in kinds)
 
 
 class NativeRing:
@@ -167,6 +172,10 @@ class NativeTell(Tell):
         """Start with nobody listening."""
         self._engine, self._e, self._lib = engine, engine.e, engine.lib
         self._observers: tuple[Observer, ...] = ()
+        self._watcher: Watcher | None = None
+        self._watched: frozenset[type[Event]] = frozenset()
+        self._other_sides: frozenset[type[Event]] = frozenset()
+        self.two_sided = False
         self._seen = 0
         self.recorded = 0
         """The kinds that a recorder keeps, as bits."""
@@ -197,8 +206,12 @@ class NativeTell(Tell):
 
     def listen(self) -> None:
         """Let the engine tell what somebody wants to know."""
-        self._e.tell.kept = ALL_KINDS if self._observers else self.recorded
-        self._e.tell.on = bool(self._observers or self.recorded)
+        tell = self._e.tell
+        tell.kept = ALL_KINDS if self._observers else self.recorded
+        tell.watched = bits(self._watched)
+        tell.beside = bits(self._other_sides)
+        self.two_sided = bool(self._other_sides)
+        tell.on = bool(self._observers or self.recorded or self._watched)
 
     def drain(self) -> None:
         """Pass on to the observers what has happened since the last time."""

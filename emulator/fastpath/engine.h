@@ -60,6 +60,8 @@ struct fp_upcalls {
     int (*stamp_rx)(void *handle, const uint8_t *frame, size_t size);
     void (*stamp_tx)(void *handle);
     void (*wake)(void *handle, const uint8_t *frame, size_t size);
+    /* An event of a kind that is watched, or the other side of its act; words are its a to d. */
+    void (*watched)(void *handle, int kind, int other_side, const uint64_t *words, const uint8_t *data, size_t size);
 };
 
 /* The deliberate faults that bite on the data path: device_model/igb/faults.py. */
@@ -340,6 +342,14 @@ fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint6
 {
     if (__builtin_expect(e->tell.on, 0)) {
         fp_tell_of(e, kind, a, b, c, d, data, size);
+    }
+}
+
+static inline void
+fp_other_side(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    if (__builtin_expect(e->tell.beside != 0, 0)) {
+        fp_other_side_of(e, kind, a, b, c, d);
     }
 }
 

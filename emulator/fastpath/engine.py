@@ -48,6 +48,9 @@ class World(Protocol):
     def awaken(self, frame: bytes) -> None:
         """A frame came while the host may be asleep."""
 
+    def watched(self, kind: int, words: tuple[int, int, int, int], data: bytes, *, other_side: bool) -> None:
+        """An event of a kind that is watched happens, or the other side of its act."""
+
     def keep(self, failure: BaseException) -> None:
         """Remember what one of these calls raised."""
 
@@ -92,7 +95,7 @@ class Engine:
         self.world: World | None = None
         self._handle = self.ffi.new_handle(self)
         up = self.ffi.new("struct fp_upcalls *")
-        for name in ("send", "set_intx", "emit", "pause", "filled", "stamp_rx", "stamp_tx", "wake"):
+        for name in ("send", "set_intx", "emit", "pause", "filled", "stamp_rx", "stamp_tx", "wake", "watched"):
             setattr(up, name, getattr(self.lib, f"fp_on_{name}"))
         self.e = self.lib.fp_new(self._handle, up)
         if self.e == self.ffi.NULL:
@@ -183,3 +186,9 @@ def _define_upcalls(module: Any) -> None:  # noqa: ANN401 - cffi's objects have 
     asks("stamp_rx", lambda engine, world, data, size: world.stamp_rx(engine.bytes_at(data, size)), 0)
     asks("stamp_tx", lambda _engine, world: world.stamp_tx(), None)
     asks("wake", lambda engine, world, data, size: world.awaken(engine.bytes_at(data, size)), None)
+
+    def watched(engine: Engine, world: World, kind: int, other_side: int, words: Any, data: Any, size: int) -> None:  # noqa: ANN401 - cffi's objects have no types
+        raw = engine.bytes_at(data, size) if size else b""
+        world.watched(kind, (words[0], words[1], words[2], words[3]), raw, other_side=bool(other_side))
+
+    asks("watched", watched, None)

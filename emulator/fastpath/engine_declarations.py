@@ -25,6 +25,7 @@ struct fp_upcalls {
     int (*stamp_rx)(void *handle, const uint8_t *frame, size_t size);
     void (*stamp_tx)(void *handle);
     void (*wake)(void *handle, const uint8_t *frame, size_t size);
+    void (*watched)(void *handle, int kind, int other_side, const uint64_t *words, const uint8_t *data, size_t size);
     ...;
 };
 
@@ -64,7 +65,7 @@ struct fp_record {
     uint64_t a, b, c, d;
     uint8_t data[];
 };
-struct fp_tell { bool on; uint32_t kept; uint64_t counts[...]; uint64_t next, oldest; ...; };
+struct fp_tell { bool on; uint32_t watched, beside, kept; uint64_t counts[...]; uint64_t next, oldest; ...; };
 
 struct fp_wire {
     int kind, fd;
@@ -163,5 +164,6 @@ extern "Python" {
     int fp_on_stamp_rx(void *handle, const uint8_t *frame, size_t size);
     void fp_on_stamp_tx(void *handle);
     void fp_on_wake(void *handle, const uint8_t *frame, size_t size);
+    void fp_on_watched(void *handle, int kind, int other_side, const uint64_t *words, const uint8_t *data, size_t size);
 }
 """

@@ -47,6 +47,7 @@ send(struct fp_engine *e, uint32_t vector, enum fp_why why)
     do {
         fp_tell(e, FP_INTERRUPT_SENT, vector, e->mode, why, 0, NULL, 0);
         message(e, vector);
+        fp_other_side(e, FP_INTERRUPT_SENT, vector, e->mode, why, 0);
     } while (more-- != 0);
 }
 
@@ -272,6 +273,7 @@ legacy(struct fp_engine *e, enum fp_why why)
     }
     fp_tell(e, FP_INTERRUPT_SENT, 0, FP_INTX, why, 0, NULL, 0);
     drive_line(e, true);
+    fp_other_side(e, FP_INTERRUPT_SENT, 0, FP_INTX, why, 0);
 }
 
 /* Causes `gained` are new or newly unmasked; those that stand in ICR and `mask` interrupt. */

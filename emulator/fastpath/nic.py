@@ -11,6 +11,7 @@ from device_model.igb.nic import Blocks, Igb
 from device_model.igb.spec.general import VET
 from device_model.packet.parse import parse
 from emulator.fastpath.blocks import NativeFlowControl, NativeInterrupts, NativeReceive, NativeTell, NativeTransmit
+from emulator.fastpath.events import decode
 from emulator.fastpath.faults import pull_faults, push_faults
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ class NativeIgb(Igb):
     def stamp_tx(self) -> None:
         """Latch the time of a frame that leaves."""
         self.timesync.transmitted()
+
+    def watched(self, kind: int, words: tuple[int, int, int, int], data: bytes, *, other_side: bool) -> None:
+        """Call whoever watches."""
+        event = decode(kind, self._clock.now_ns(), words, data, self.regs.name_at)
+        self.native_tell.watched(event, other_side=other_side)
 
     def awaken(self, frame: bytes) -> None:
         """Look whether a frame wakes the host."""

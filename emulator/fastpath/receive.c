@@ -216,6 +216,7 @@ write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t 
     uint64_t iova = fp_ring_address(r, index);
     uint64_t failed = iova;
 
+    fp_other_side(e, FP_DMA_WRITE, buffer, size, FP_RX_PAYLOAD, r->queue);
     if (!fp_write(&e->memory, buffer, chunk, size)) {
         fp_nonsense(e, "a buffer of rx[%u] cannot be written, the frame is marked bad: "
                     "DMA of %zu bytes at 0x%llx must lie in mapped guest memory, and does not",
@@ -226,6 +227,7 @@ write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t 
         keep_unfinished(q, index, word1);
         word1 &= ~(0xFFFFull << 32);
     }
+    fp_other_side(e, FP_DMA_WRITE, iova, 16, FP_RX_DONE, r->queue);
     if (!fp_store64(&e->memory, iova, word0) || !(failed = iova + 8, fp_store64(&e->memory, iova + 8, word1))) {
         fp_ring_halt(r);
         fp_nonsense(e, "rx[%u] cannot be written back, the queue halts: "

@@ -71,6 +71,7 @@ fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value)
     if (place != 0 && e->hooks[place - 1] == FP_COLD) {
         return 1;
     }
+    fp_other_side(e, FP_REGISTER_READ, offset, 0, 0, 0);
     *value = place != 0 ? fp_hook_read(e, place - 1) : 0;
     fp_tell(e, FP_REGISTER_READ, offset, *value, 0, 0, NULL, 0);
     return 0;
@@ -86,16 +87,16 @@ fp_written(struct fp_engine *e, uint32_t offset, uint32_t value)
         return false;
     }
     fp_tell(e, FP_REGISTER_WRITTEN, offset, value, 0, 0, NULL, 0);
-    if (place == 0) {
-        return true;
+    if (place != 0) {
+        slot = place - 1;
+        rule = &e->rules[slot];
+        old = e->regs[slot];
+        new = (old & ~rule->rw) | (value & rule->rw);
+        new = (new & ~(value & rule->w1c)) | (value & rule->w1s);
+        e->regs[slot] = new;
+        fp_hook_write(e, slot, old, new | (value & rule->sc));
     }
-    slot = place - 1;
-    rule = &e->rules[slot];
-    old = e->regs[slot];
-    new = (old & ~rule->rw) | (value & rule->rw);
-    new = (new & ~(value & rule->w1c)) | (value & rule->w1s);
-    e->regs[slot] = new;
-    fp_hook_write(e, slot, old, new | (value & rule->sc));
+    fp_other_side(e, FP_REGISTER_WRITTEN, offset, value, 0, 0);
     return true;
 }
 

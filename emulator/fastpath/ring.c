@@ -61,6 +61,8 @@ fetch(struct fp_engine *e, struct fp_ring *r)
         return;
     }
     iova = fp_ring_address(r, first);
+    fp_other_side(e, FP_DMA_READ, iova, (uint64_t)many * FP_SLOT, r->transmit ? FP_TX_DESCRIPTORS : FP_RX_DESCRIPTORS,
+                  r->queue);
     if (!fp_read(&e->memory, iova, r->cache, (size_t)many * FP_SLOT)) {
         fp_ring_halt(r);
         fp_nonsense(e, "%s[%u] descriptors cannot be fetched, the queue halts: "

@@ -55,17 +55,13 @@ make_room(struct fp_tell *t, uint64_t end)
     }
 }
 
-void
-fp_tell_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data, size_t size)
+static void
+keep(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data, size_t size)
 {
     struct fp_tell *t = &e->tell;
     struct fp_record *record;
     size_t whole;
 
-    t->counts[kind]++;
-    if ((t->kept >> kind & 1) == 0) {
-        return;
-    }
     if (size > LARGEST - sizeof(*record) - 8) {
         size = LARGEST - sizeof(*record) - 8;
     }
@@ -89,6 +85,37 @@ fp_tell_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, ui
     t->starts[t->next % FP_TELL_NUMBERS] = t->end;
     t->next++;
     t->end += whole;
+}
+
+/* Call Python, which may take its time. */
+static void
+call(struct fp_engine *e, int kind, bool other_side, const uint64_t words[4], const void *data, size_t size)
+{
+    e->up.watched(e->handle, kind, other_side, words, data, size);
+    e->attention = true;
+    fp_now(e);
+}
+
+void
+fp_tell_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data, size_t size)
+{
+    struct fp_tell *t = &e->tell;
+
+    t->counts[kind]++;
+    if (t->kept >> kind & 1) {
+        keep(e, kind, a, b, c, d, data, size);
+    }
+    if (t->watched >> kind & 1) {
+        call(e, kind, false, (const uint64_t[4]){ a, b, c, d }, data, size);
+    }
+}
+
+void
+fp_other_side_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    if (e->tell.beside >> kind & 1) {
+        call(e, kind, true, (const uint64_t[4]){ a, b, c, d }, NULL, 0);
+    }
 }
 
 void

@@ -42,6 +42,8 @@ struct fp_record {
 
 struct fp_tell {
     bool on;           /* somebody listens */
+    uint32_t watched;  /* bit of each kind at which Python is called at once */
+    uint32_t beside;   /* and of each kind at whose other side it is */
     uint32_t kept;     /* bit of each kind that is kept */
     uint64_t counts[FP_KINDS];
     uint64_t next;     /* number of the next record */
@@ -58,6 +60,8 @@ void fp_tell_close(struct fp_tell *t);
 /* Tell of something; nobody listening costs one look (engine.h: fp_tell). */
 void fp_tell_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void *data,
                 size_t size);
+/* The other side of an act: before what is told after, after what is told before (engine.h: fp_other_side). */
+void fp_other_side_of(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 /* A guest's nonsense, as a sentence. */
 void fp_nonsense(struct fp_engine *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The record of this number, or NULL if it is not there (any more). */

@@ -165,6 +165,7 @@ write_back(struct fp_engine *e, uint32_t n)
     }
     if (low & TDWBAL_HEAD_WB_EN_MASK) {
         iova = (uint64_t)e->regs[SLOT_TDWBAH + n] << 32 | (low & ~HEAD_WRITE_BACK_ADDRESS);
+        fp_other_side(e, FP_DMA_WRITE, iova, 4, FP_TX_HEAD, n);
         good = fp_store32(&e->memory, iova, r->head);
         if (good) {
             fp_tell(e, FP_DMA_WRITE, iova, 4, FP_TX_HEAD, n, NULL, 0);
@@ -172,6 +173,7 @@ write_back(struct fp_engine *e, uint32_t n)
     } else {
         for (size_t i = 0; i < q->done.count && good; i++) {
             iova = fp_ring_address(r, q->done.slots[i]) + STATUS_DWORD;
+            fp_other_side(e, FP_DMA_WRITE, iova, 4, FP_TX_DONE, n);
             good = fp_store32(&e->memory, iova, DD);
             if (good && e->tell.on) {
                 fp_tell(e, FP_DMA_WRITE, iova, 4, FP_TX_DONE, n, NULL, 0);
@@ -244,6 +246,7 @@ gather(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint64_t iova, ui
         q->broken = true;
         return;
     }
+    fp_other_side(e, FP_DMA_READ, iova, size, FP_TX_PAYLOAD, n);
     if (!fp_read(&e->memory, iova, q->data + q->size, size)) {
         q->broken = true;
         fp_nonsense(e, "a buffer of tx[%u] cannot be read, the packet is dropped: "

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from harness.report.terminal import Progress
 
 FOLDER = Path("build/run/debug")
+PATIENCE_S = 3600
+"""How long QEMU waits for a card that stands at a breakpoint."""
+
 NAMES = "lab, bound, card, guest, netif, peer, console, vm, frames"
 BANNER = f"""\
 The guest's driver is bound to the card and its link is up. Ready: {NAMES}.
@@ -69,7 +72,7 @@ def opened(arguments: argparse.Namespace, progress: Progress) -> Iterator[Opened
             accelerator=arguments.accel,
             kernel=arguments.kernel,
             cpus=arguments.smp,
-            default=CardOptions(engine=arguments.engine, faults=tuple(arguments.fault)),
+            default=CardOptions(engine=arguments.engine, faults=tuple(arguments.fault), patience_s=PATIENCE_S),
             say=progress.stage,
             module=arguments.module,
         ) as lab:

@@ -24,6 +24,8 @@ MONITOR_S = 10.0
 CONSOLE_LINES = 30
 EVENTS = 20
 RING_SLOTS = 8
+STOP_S = 10
+MEMORY_BYTES = 64
 DRIVER_TEXT = "/sys/module/igb/sections/.text"
 BY_NAME = {register.__name__: register for register in REGISTERS}
 
@@ -66,6 +68,14 @@ class Session:
             "events": Verb("[COUNT] [KIND …]", "the newest events that the card kept", self._events),
             "fault": Verb("NAME [name=value …]", "make the card misbehave", self._fault),
             "faults": Verb("", "the faults in force", self._faults),
+            "break": Verb("[before|after] EVENT …", "let the card stand there (docs/control.md)", self._break),
+            "rule": Verb("ACTION … when EVENT …", "do that at an event", self._rule),
+            "rules": Verb("", "breakpoints and rules, and what they have met", self._rules),
+            "delete": Verb("[NUMBER …]", "take these rules back, or all", self._delete),
+            "wait": Verb("[SECONDS]", "wait until the card stands", self._wait),
+            "continue": Verb("", "let the card go on", self._continue),
+            "step": Verb("[EVENT …]", "go on to the next such event", self._step),
+            "memory": Verb("IOVA [SIZE]", "bytes of guest memory, as the card reads them", self._memory),
             "heal": Verb("", "end every fault", self._heal),
             "link": Verb("up|down", "plug the cable in, or pull it out", self._link),
             "help": Verb("", "this list", self._help),
@@ -149,12 +159,46 @@ class Session:
         return [str(e) for e in self.bound.card.last_events(count) if not kinds or e.kind in kinds]
 
     def _fault(self, rest: str) -> list[str]:
-        name, *words = split(_given(rest, "a fault"))
-        answer = self.bound.card.fault(name, **pairs(words))
+        answer = self.bound.card.fault_as(_given(rest, "a fault"))
         return _json(answer) if answer else []
 
     def _faults(self, _: str) -> list[str]:
         return _json(self.bound.card.faults())
+
+    # -- standing still -------------------------------------------------------------------------------
+
+    def _break(self, rest: str) -> list[str]:
+        number = self.bound.card.stop_when(_given(rest, "an event, as TxDescriptor queue=0,"))
+        return [f"rule {number}: stop when {rest}"]
+
+    def _rule(self, rest: str) -> list[str]:
+        return [rule_line(self.bound.card.rule(_given(rest, "an action and when")))]
+
+    def _rules(self, _: str) -> list[str]:
+        where = self.bound.card.stopped()
+        told = [str(where)] if where else []
+        return told + [rule_line(rule) for rule in self.bound.card.rules()]
+
+    def _delete(self, rest: str) -> list[str]:
+        words = split(rest)
+        self.bound.card.unrule(*(number(words, at, "a rule") for at in range(len(words))))
+        return []
+
+    def _wait(self, rest: str) -> list[str]:
+        seconds = number(split(rest), 0, "seconds", STOP_S)
+        return [str(self.bound.card.wait_stopped(Deadline.after(seconds)))]
+
+    def _continue(self, _: str) -> list[str]:
+        self.bound.card.resume()
+        return []
+
+    def _step(self, rest: str) -> list[str]:
+        return [str(self.bound.card.step(rest or "*", Deadline.after(STOP_S)))]
+
+    def _memory(self, rest: str) -> list[str]:
+        words = split(_given(rest, "an address"))
+        iova, size = number(words, 0, "the address"), number(words, 1, "the size", MEMORY_BYTES)
+        return dump(iova, self.bound.card.memory(iova, size))
 
     def _heal(self, _: str) -> list[str]:
         self.bound.card.heal()
@@ -176,6 +220,19 @@ def decoded(name: str, word: int) -> str:
         f"{field}={value:#x}" if value > 9 else f"{field}={value}" for field, value in fields.items() if value
     )
     return f"{name:12} {word:08x}  {told}".rstrip()
+
+
+def rule_line(rule: dict[str, Any]) -> str:
+    """Return a rule and how it stands as one line."""
+    state = rule["failure"] or (
+        f"met {rule['told']}, {rule['matched']} match" if rule["waits_for"] else "has done its work"
+    )
+    return f"rule {rule['rule']}: {rule['text']}  ({state}; acted {rule['acted']})"
+
+
+def dump(iova: int, data: bytes) -> list[str]:
+    """Return bytes as lines of sixteen, each with its address."""
+    return [f"{iova + at:#012x}  {data[at : at + 16].hex(' ')}" for at in range(0, len(data), 16)]
 
 
 def ring_lines(state: dict[str, Any]) -> list[str]:

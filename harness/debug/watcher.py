@@ -52,7 +52,8 @@ class Watcher:
         status = card.register("STATUS")
         self.events = [str(event) for event in card.last_events(EVENTS)]
         faults = card.faults()
-        self.status = (
+        where = card.stopped()
+        self.status = (f"STANDS {where.side} {where.event}  " if where else "") + (
             f"{about['nic']}  link {'up' if status & 2 else 'down'}  {about['interrupts']}  "
             f"out {wire['emitted']:,}  in {wire['arrived']:,}  dropped {wire['dropped']:,}"
             f"{'  FAULTS: ' + ', '.join(faults) if faults else ''}"

@@ -61,6 +61,15 @@ def test_a_session_without_a_screen_answers_line_by_line(engine: str) -> None:
         "faults",
         "heal",
         "faults",
+        "break before DmaWrite purpose=tx-write-back",
+        "type ping -c1 -W20 198.18.0.2",
+        "wait",
+        "step InterruptSent",
+        "memory 0x100000 16",
+        "delete",
+        "continue",
+        "rule hold_interrupts vector=1 when FrameDropped reason=vlan",
+        "rules",
         "link down",
         "guest timeout 10 sh -c 'until grep -q 0 /sys/class/net/eth0/carrier; do :; done'; echo gone",
     )
@@ -79,7 +88,11 @@ def test_a_session_without_a_screen_answers_line_by_line(engine: str) -> None:
     assert '"status": "running"' in text
     assert "hilnic" in text
     assert '"held_vectors": [\n  3\n ]' in text
-    assert said[-2:] == ["{}", "gone"], "healed; and the guest's carrier went with the cable"
+    assert "the card stands before" in text
+    assert re.search(r"stands before .* InterruptSent vector=", text)
+    assert re.search(r"0x0000100000  ([0-9a-f]{2} ){15}[0-9a-f]{2}", text)
+    assert "rule 3: hold_interrupts vector=1 when FrameDropped reason=vlan  (met 0, 0 match; acted 0)" in text
+    assert said[-1:] == ["gone"], "the guest's carrier went with the cable"
     assert "after-the-end" not in text
     assert left_running() == []
 
@@ -94,6 +107,11 @@ def test_lines_that_ask_for_nothing_are_told_so_and_the_session_goes_on() -> Non
         "registers NOSUCH": "register must be one of this card's",
         "card events since": "must have the form name=value, not 'since'",
         "fault hold_interrupts vector=99": "vector must be a number from 0 to 24, not 99",
+        "break Nothing": "an event must be * or one of AutoMasked",
+        "rule stop": "a rule must have the form ACTION",
+        "continue": "the card must stand at an event, and it runs",
+        "wait 0": "no rule waits for anything",
+        "memory": "an address must follow",
         "link sideways": "link must be up or down, not 'sideways'",
         "guest 'open": "exit status 2",
         "qmp 'open": "must have closed quotes",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
-    from device_model.events import Observer
+    from device_model.events import Event, Observer, Watcher
     from device_model.nic import LinkPartner, Reset
     from emulator.card import Card
 
@@ -29,6 +29,12 @@ FAULTED = 0xBAD
 class NoFaults:
     def apply(self, name: str, **arguments: Any) -> dict[str, Any]:
         raise ValueError(f"no fault {name} with {arguments}")
+
+    def try_out(self, name: str, **arguments: Any) -> None:
+        self.apply(name, **arguments)
+
+    def acts(self, name: str) -> bool:
+        return not name
 
     def in_force(self) -> dict[str, Any]:
         return {}
@@ -109,6 +115,9 @@ class RememberingNic:
     def observe(self, observer: Observer) -> Callable[[], None]:
         self.observers.append(observer)
         return lambda: self.observers.remove(observer)
+
+    def watch(self, watcher: Watcher, kinds: frozenset[type[Event]], other_sides: frozenset[type[Event]]) -> None:
+        pass
 
     def set_rate(self, rate: int | str) -> None:
         raise NotImplementedError(rate)

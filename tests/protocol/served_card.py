@@ -7,10 +7,11 @@ import select
 import socket
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from emulator.control import ControlServer
+from emulator.rules import Rules
 from emulator.wires.loopback import LoopbackWire
 from tests.model.igb.world import Clock, Memory, Messages, World
 
@@ -31,6 +32,10 @@ class Bench:
     clock: Clock
     memory: Memory
     interrupts: Messages
+    rules: Rules = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rules = Rules(self.nic, self.clock)
 
 
 @dataclass
