@@ -9,8 +9,10 @@ frames, messages, the level of INTx and every event.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from device_model.events import TWO_SIDED
 from device_model.igb.faults import COMMANDS
 from device_model.igb.spec import REGISTERS
 from device_model.igb.spec.descriptors import TxContext, TxData, TxLegacy
@@ -52,6 +54,7 @@ from device_model.igb.spec.timesync import TSYNCRXCTL, TSYNCTXCTL
 from device_model.igb.spec.transmit import TCTL, TDBAL, TDH, TDLEN, TDT, TDWBAL, TXDCTL
 from device_model.nic import FaultError, LinkPartner, Reset
 from device_model.ports import InterruptMode
+from emulator.fastpath.events import KINDS
 from tests.fastpath.world import NativeWorld
 from tests.model.igb.driver import TX_BUFFERS, Driver
 from tests.model.igb.world import BASE, World
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from device_model.declare import Register
+    from device_model.events import Event
 
 QUEUES, SLOTS = 4, 32
 LINK_NS = 50_000_000
@@ -77,6 +81,7 @@ HOT = (
 ALL = tuple(address for reg in REGISTERS for address, _ in reg.addresses())
 GUEST_MAC = bytes.fromhex("525400825760")
 MULTICAST = bytes.fromhex("01005e0000fb")
+EVERY_KIND = frozenset(KINDS)
 FAULTS = {
     "hold_interrupts": ("vector",),
     "release_interrupts": ("vector",),
@@ -112,6 +117,11 @@ class Step:
     act: Callable[[World], object]
 
 
+def note(seen: list[tuple[Event, bool]], event: Event, other_side: bool) -> None:
+    """Remember what a watcher was called with."""
+    seen.append((event, other_side))
+
+
 class Differ(AssertionError):
     """The two cards are not the same card."""
 
@@ -123,6 +133,9 @@ class Pair:
         native = NativeWorld(mode)
         self.worlds: tuple[World, World] = (World(mode), native)
         self.close = native.engine.close
+        self.watched: tuple[list[tuple[Event, bool]], ...] = ([], [])
+        for world, seen in zip(self.worlds, self.watched, strict=True):
+            world.nic.watch(partial(note, seen), EVERY_KIND, TWO_SIDED)
         self.drivers = [Driver(world, SLOTS, QUEUES) for world in self.worlds]
         self.steps = 0
         self.done: list[tuple[Any, ...]] = []
@@ -168,6 +181,11 @@ class Pair:
             pairs = list(zip(model.events, native.events, strict=False))
             at = next((n for n, pair in enumerate(pairs) if pair[0] != pair[1]), len(pairs))
             self._differ(f"events from {at}", model.events[at : at + 3], native.events[at : at + 3])
+        if self.watched[0] != self.watched[1]:
+            at = next((n for n, pair in enumerate(zip(*self.watched, strict=False)) if pair[0] != pair[1]), 0)
+            self._differ(f"what is watched from {at}", *(seen[at : at + 3] for seen in self.watched))
+        for seen in self.watched:
+            seen.clear()
         for world in self.worlds:
             world.cable.frames.clear()
             world.messages.sent.clear()
