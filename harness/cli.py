@@ -17,6 +17,7 @@ from harness.bench.command import BenchRequest, bench
 from harness.debug import command as debug_command
 from harness.emulator import ENGINES
 from harness.errors import UsageError, WorldError
+from harness.explore import command as explore_command
 from harness.report import terminal
 from harness.report.results import ExitStatus
 from harness.seeded import command as seeded_command
@@ -308,6 +309,17 @@ def parser() -> argparse.ArgumentParser:
     _lab_options(shells)
     shells.set_defaults(command=_shell)
 
+    explores = verbs.add_parser(
+        "explore",
+        help="try other legal orders of write-backs and interrupts on a driver",
+        description="Run a fixed workload under schedules chosen by seed, and find the smallest that does harm.",
+        epilog=OTHER_STATUS.format(holds="no schedule did harm", broken="one did"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    explore_command.declare(explores)
+    _lab_options(explores)
+    explores.set_defaults(command=_explore)
+
     writes = verbs.add_parser(
         "docs",
         help="regenerate the generated pages",
@@ -481,6 +493,10 @@ def _debug(arguments: argparse.Namespace) -> ExitStatus:
 
 def _shell(arguments: argparse.Namespace) -> ExitStatus:
     return debug_command.shell(arguments, terminal.Progress(Console(sys.stderr.isatty(), beside=True)), print)
+
+
+def _explore(arguments: argparse.Namespace) -> ExitStatus:
+    return explore_command.command(arguments, terminal.Progress(Console(sys.stdout.isatty())), print)
 
 
 def _docs(arguments: argparse.Namespace) -> ExitStatus:

@@ -123,13 +123,15 @@ class Rules:
             if not stood and rule.number in self._rules:
                 self.halt.stand(Halted(event, other_side, rule))
             return True
-        if self._acts(rule.action):
-            self._clock.call_at(self._clock.now_ns(), lambda: self._obey(rule))
+        if rule.delay_us or self._acts(rule.action):
+            self._clock.call_at(self._clock.now_ns() + rule.delay_us * 1000, lambda: self._obey(rule))
         else:
             self._obey(rule)
         return False
 
     def _obey(self, rule: Rule) -> None:
+        if self._rules.get(rule.number) is not rule:
+            return  # taken back meanwhile
         try:
             self._carry_out(rule.action)
         except (FaultError, CommandError, UsageError) as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STOP = "stop"
 WHEN, SINCE = "when", "since"
 FOR_EVER = "always"
+DELAY_MOST_US = 3_600_000_000
 FORM = "ACTION [name=value …] when [before|after] EVENT [field=value …] [where=PYTHON] [nth=N] [since EVENT …] …"
 
 
@@ -43,6 +44,9 @@ class Rule:
     action: Action
     stages: tuple[Pattern, ...]
     left: int | None
+    delay_us: int = 0
+    """How long after its event it acts."""
+
     owner: object = None
     """Whoever set it, if it goes when they go."""
 
@@ -121,13 +125,18 @@ def parse_rule(text: str, number: int) -> Rule:
         left = times
     else:
         raise UsageError(f"times must be a number from 1 on or {FOR_EVER}, not {times!r}")
+    delay_us = action.arguments.pop("delay_us", 0)
+    if not isinstance(delay_us, int) or isinstance(delay_us, bool) or not 0 <= delay_us <= DELAY_MOST_US:
+        raise UsageError(f"delay_us must be a number from 0 to {DELAY_MOST_US}, not {delay_us!r}")
+    if delay_us and action.name == STOP:
+        raise UsageError("a stop must come at its event, without delay_us")
     parts: list[list[str]] = [[]]
     for word in words[at + 1 :]:
         if word == SINCE:
             parts.append([])
         else:
             parts[-1].append(word)
-    return Rule(number, text, action, tuple(parse_pattern(part) for part in reversed(parts)), left)
+    return Rule(number, text, action, tuple(parse_pattern(part) for part in reversed(parts)), left, delay_us)
 
 
 def words_of(text: str) -> list[str]:

@@ -147,6 +147,17 @@ def test_a_fault_takes_force_at_its_event_and_once(card: Card) -> None:
     assert card.rules() == []
 
 
+def test_a_fault_can_come_some_time_after_its_event(card: Card) -> None:
+    card.rule("reset delay_us=50000 when RegisterWritten register=WUC")
+    card.write_register(WUC, 1)
+    assert card.register("WUC") == 1
+    with card.recording("DeviceReset", "RegisterWritten") as seen:
+        [written, *_] = card.last_events()[-1:]
+        [reset] = seen.wait(1, kind="DeviceReset")
+    assert (written.kind, written.register) == ("RegisterWritten", "WUC")
+    assert reset.t_ns - written.t_ns >= 50_000_000
+
+
 def test_healing_takes_back_what_is_yet_to_come(card: Card) -> None:
     card.rule("hold_interrupts vector=3 when RegisterWritten register=WUC")
     card.stop_when("FrameEmitted")
@@ -200,6 +211,11 @@ def test_breakpoints_leave_with_whoever_set_them(sockets: CardSockets, card: Car
         ("stop when FrameDropped reason>a", "reason can be = or != to something, and not >"),
         ("stop queue=1 when TxDescriptor", "stop must have no argument but times, not queue"),
         ("stop times=0 when TxDescriptor", "times must be a number from 1 on or always, not 0"),
+        (
+            "hold_interrupts vector=1 delay_us=-1 when TxDescriptor",
+            "delay_us must be a number from 0 to 3600000000, not -1",
+        ),
+        ("stop delay_us=1 when TxDescriptor", "a stop must come at its event"),
         ("hold_interrupts vector=99 when TxDescriptor", "vector must be a number from 0 to 24, not 99"),
         ("release_completions queue=16 when TxDescriptor", "queue must be a number from 0 to 15, not 16"),
         ("nonsense when TxDescriptor", "a fault must be one of"),

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Other legal orders of the same work: which of them makes a driver misbehave."""
