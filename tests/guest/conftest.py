@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.opening import open_lab, own_folder
+from harness.opening import materials, open_lab, own_folder
+from harness.seeded.command import Workshop
 from harness.settling import settle
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def session_lab() -> Iterator[Lab]:
     with open_lab(own_folder(FOLDER.absolute())) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Return where drivers are built: the sound one once, and what a bug changes."""
+    return Workshop(tmp_path_factory.mktemp("workshop"), materials().image.kernel_release)
 
 
 @pytest.fixture

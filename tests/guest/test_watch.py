@@ -13,22 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.opening import materials
 from harness.seeded.bugs import read_bugs
-from harness.seeded.command import Workshop
 from harness.watch.command import Outcome, difference, stamp, wait_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.seeded.command import Workshop
+
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tests/seeded/bugs.toml"
 RUN_S = 240
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"), materials().image.kernel_release)
 
 
 @pytest.fixture
