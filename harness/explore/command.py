@@ -31,6 +31,13 @@ def declare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--move", action="append", default=[], metavar="TEXT", help="run just these moves, as a finding names them"
     )
+    verb.add_argument(
+        "--times",
+        type=int,
+        default=5,
+        metavar="N",
+        help="with --move: runs at most, until one does harm; default: %(default)s",
+    )
     verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
     verb.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
     verb.add_argument(
@@ -44,6 +51,8 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
         raise UsageError(
             f"--schedules must be 1 or more and --seed 0 or more, not {arguments.schedules} and {arguments.seed}"
         )
+    if arguments.times < 1:
+        raise UsageError(f"--times must be 1 or more, not {arguments.times}")
     moves = tuple(move_of(text) for text in arguments.move)
     try:
         progress.start("opening the lab")
@@ -58,8 +67,8 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
         ) as lab:
             explorer = Explorer(lab, progress.start)
             if moves:
-                owed = explorer.run(moves).owed
-                found: dict[str, object] = {"moves": arguments.move, "owed": owed}
+                owed = explorer.repeat(moves, arguments.times).owed
+                found: dict[str, object] = {"moves": arguments.move, "runs": explorer.runs, "owed": owed}
             else:
                 finding = explorer.explore(arguments.seed, arguments.schedules)
                 owed = finding.owed if finding else ()

@@ -59,6 +59,15 @@ class Explorer:
             self._workload = None
         return outcome
 
+    def repeat(self, schedule: Schedule, times: int) -> Outcome:
+        """Run one schedule until it does harm, ``times`` at most: the guest's own timing is another each time."""
+        for attempt in range(1, times + 1):
+            self._tell(f"run {attempt} of {times}")
+            outcome = self.run(schedule)
+            if outcome.harmed:
+                break
+        return outcome
+
     def explore(self, first: int, count: int) -> Finding | None:
         """Run the schedules numbered from ``first`` on, ``count`` of them; return the first harm, made small.
 

@@ -52,7 +52,7 @@ def test_a_session_without_a_screen_answers_line_by_line(engine: str) -> None:
     lines = (
         "guest ping -c1 -W5 198.18.0.2 | grep received",
         "guest false",
-        "registers STATUS RDT[1]",
+        "registers STATUS RDLEN[1]",
         "ring rx 1",
         "events 50 InterruptSent",
         "qmp query-status",
@@ -80,7 +80,7 @@ def test_a_session_without_a_screen_answers_line_by_line(engine: str) -> None:
     assert "1 packets transmitted, 1 received" in said[1]
     assert said[2] == "exit status 1"
     assert re.match(r"STATUS +[0-9a-f]{8} .*lu=1", said[3])
-    assert re.match(r"RDT\[1\] +000000ff  tail=0xff", said[4])
+    assert re.match(r"RDLEN\[1\] +00001000  ", said[4])
     assert "count 256" in said[5]
     assert any(line.startswith(">") and "RxWriteback" in line for line in said)
     assert any("InterruptSent vector=" in line for line in said)

@@ -54,12 +54,14 @@ def test_a_driver_that_counts_on_small_batches_is_found_out(tmp_path: Path, work
     assert "must have nothing in flight, and has" in done.stdout
     assert f"--move '{moves[0]}'" in done.stdout
     assert json.loads(saved.read_text())["moves"] == moves
-    small = explore(*module, "--move", "gather-completions queue=0 at=120 frames=32")
+    small = explore(*module, "--times", "2", "--move", "gather-completions queue=0 at=120 frames=32")
     assert small.returncode == 0, small.stdout + small.stderr
 
 
 def test_nonsense_is_refused_before_a_guest_starts() -> None:
     done = explore("--schedules", "0")
     assert (done.returncode, "--schedules must be 1 or more" in done.stderr) == (2, True)
+    done = explore("--times", "0")
+    assert (done.returncode, "--times must be 1 or more, not 0" in done.stderr) == (2, True)
     done = explore("--move", "sleep")
     assert (done.returncode, "a move must be one of" in done.stderr) == (2, True)
