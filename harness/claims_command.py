@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from harness import claims, run
 from harness.errors import UsageError
+from harness.options import last_report
 from harness.report import results
+from harness.report.results import ExitStatus
+from harness.spec import catalogue
+from harness.verb import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    import argparse
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from harness.claims import Citation
+    from harness.report.terminal import Progress
     from harness.spec.catalogue import Catalogue, Chapter, Claim
 
 WIDTH = 100
@@ -185,3 +191,51 @@ def _labelled(label: str, text: str) -> str:
 
 def _indented(text: str, more: int) -> str:
     return " " * (MARGIN + more) + text
+
+
+def declare_claims(verb: argparse.ArgumentParser) -> None:
+    """Declare the options of ``claims``."""
+    verb.add_argument("what", nargs="*", metavar="AREA|ID", help="only these, such as RSS or NAPI-02")
+    verb.add_argument("--area", default="", help="only this area, such as RSS")
+    verb.add_argument("--json", action="store_true", help="as JSON, with every field; verdict and evidence may be null")
+    last_report(verb)
+
+
+def list_claims(arguments: argparse.Namespace, _progress: Progress, say: Callable[[str], None]) -> ExitStatus:
+    """List the claims that the options name."""
+    book = catalogue.load()
+    words = [*arguments.what, *([book.chapter(arguments.area).area] if arguments.area else [])]
+    what = known(book, arguments.report)
+    for line in [in_json(words, what)] if arguments.json else listing(words, what):
+        say(line)
+    return ExitStatus.HOLDS
+
+
+def declare_explain(verb: argparse.ArgumentParser) -> None:
+    """Declare the options of ``explain``."""
+    verb.add_argument("claim", metavar="ID", help="such as RSS-03")
+    last_report(verb)
+
+
+def explain(arguments: argparse.Namespace, _progress: Progress, say: Callable[[str], None]) -> ExitStatus:
+    """Print one claim in full."""
+    book = catalogue.load()
+    for line in explained(book.get(arguments.claim.upper()), known(book, arguments.report)):
+        say(line)
+    return ExitStatus.HOLDS
+
+
+CLAIMS = Verb(
+    "claims",
+    "list the claims",
+    "List the claims, where each stands, and what the last run found.",
+    declare_claims,
+    list_claims,
+)
+EXPLAIN = Verb(
+    "explain",
+    "explain one claim",
+    "Print one claim in full, how it is checked, and what the last run saw of it.",
+    declare_explain,
+    explain,
+)

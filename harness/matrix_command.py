@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import matrix
 from harness.errors import UsageError
+from harness.verb import RUN_EPILOGUE, Verb
 
 if TYPE_CHECKING:
     import argparse
@@ -64,3 +65,13 @@ def listed(text: str, convert: Callable[[str], Any] = str) -> list[Any]:
         except ValueError as error:
             raise UsageError(f"a list with commas must hold numbers, not {part!r}") from error
     return parts
+
+
+VERB = Verb(
+    "matrix",
+    "run the checks over kernels, interrupt modes and numbers of CPUs",
+    "Run the checks once for each kernel, interrupt mode and number of CPUs, and print one table.",
+    declare,
+    command,
+    RUN_EPILOGUE,
+)

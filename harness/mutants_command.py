@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import mutants
-from harness.emulator import ENGINES
 from harness.engine_build import read_mistakes
 from harness.errors import UsageError
 from harness.opening import materials
+from harness.options import engine_option, lab_options
 from harness.report.results import ExitStatus
 from harness.spec import catalogue
+from harness.verb import Verb, epilogue
 
 if TYPE_CHECKING:
     import argparse
@@ -27,11 +28,12 @@ MISTAKES = "engine.toml"
 
 
 def declare(verb: argparse.ArgumentParser) -> None:
-    """Add the options that are not those of the lab."""
+    """Add the options."""
     verb.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only claims or faults with this text")
     verb.add_argument("--table", type=Path, default=Path("tests/mutants"), help="default: %(default)s")
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the cards; default: python")
+    engine_option(verb, "python")
     verb.add_argument("--report", type=Path, default=Path("build/mutants"), help="default: %(default)s")
+    lab_options(verb)
 
 
 def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[str], None]) -> ExitStatus:
@@ -82,3 +84,13 @@ def choose(
     if not chosen:
         raise UsageError(f"-k must match a claim or a fault of {arguments.table}, not {arguments.expression!r}")
     return chosen
+
+
+VERB = Verb(
+    "mutants",
+    "prove that the checks can fail",
+    "For each claim load a deliberate fault into the card and expect the claim's check to go red.",
+    declare,
+    command,
+    epilogue("every mutant was killed", "a mutant survived or was not judged, or a must-claim has none"),
+)

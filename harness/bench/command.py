@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guest_images.errors import EnvironmentLacks as SetUpLacks
@@ -14,15 +15,20 @@ from harness.bench.environment import environment
 from harness.bench.figures import cpu_table, table, write
 from harness.errors import EnvironmentLacks, UsageError
 from harness.opening import open_lab
+from harness.options import card_words, doorbells_option, engine_option, lab_options
+from harness.report.results import ExitStatus
+from harness.verb import Verb
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
-    from pathlib import Path
 
     from harness.bench.figures import Row
     from harness.lab import Lab
     from harness.report.terminal import Progress
     from harness.soak.command import SoakRequest
+
+FOLDER = Path("build/bench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +89,44 @@ def opened(request: BenchRequest | SoakRequest, progress: Progress) -> Lab:
         raise EnvironmentLacks(str(error)) from error
     except SetUpUsage as error:
         raise UsageError(str(error)) from error
+
+
+def declare(verb: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    verb.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only workloads with this text")
+    verb.add_argument("--rounds", type=int, default=3, metavar="N", help="samples of each; default: %(default)s")
+    verb.add_argument("--json", type=Path, default=FOLDER / "bench.json", metavar="FILE", help="default: %(default)s")
+    engine_option(verb)
+    doorbells_option(verb)
+    verb.add_argument("--least-gap", default="", metavar="US", help="between two messages of our card; default: auto")
+    verb.add_argument(
+        "--pause",
+        default="obeyed",
+        choices=("ignored", "obeyed"),
+        help="how our card's far end takes pause frames; default: obeyed, since QEMU's wires hold a sender back, too",
+    )
+    lab_options(verb)
+
+
+def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[str], None]) -> ExitStatus:
+    """Measure as the options ask for."""
+    card = card_words(arguments, "engine", "doorbells", "least_gap", "pause")
+    request = BenchRequest(
+        plan=Plan(arguments.rounds, arguments.expression, card),
+        json=arguments.json,
+        folder=FOLDER.absolute(),
+        accelerator=arguments.accel,
+        kernel=arguments.kernel,
+        smp=arguments.smp,
+    )
+    bench(request, progress, say)
+    return ExitStatus.HOLDS
+
+
+VERB = Verb(
+    "bench",
+    "measure the card against QEMU's own igb",
+    "Measure our card and QEMU's own igb in one guest, in turns; see docs/benchmarks.md.",
+    declare,
+    command,
+)

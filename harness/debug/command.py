@@ -17,10 +17,12 @@ from harness import frames
 from harness.debug.lines import talk
 from harness.debug.session import Session
 from harness.debug.watcher import Watcher
-from harness.emulator import ENGINES, CardOptions
+from harness.emulator import CardOptions
 from harness.errors import LabBroken
 from harness.opening import open_lab, own_folder
+from harness.options import engine_option, fault_option, lab_options, module_option
 from harness.report.results import ExitStatus
+from harness.verb import Verb, epilogue
 
 if TYPE_CHECKING:
     import argparse
@@ -42,16 +44,20 @@ Ctrl-D ends guest and card."""
 
 def declare(verb: argparse.ArgumentParser) -> None:
     """Declare the options of ``debug``."""
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
-    verb.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
+    engine_option(verb)
+    module_option(verb)
     verb.add_argument("--vmlinux", type=Path, metavar="FILE", help="the guest's kernel with symbols, for gdb")
+    fault_option(verb)
+    lab_options(verb)
 
 
 def declare_shell(verb: argparse.ArgumentParser) -> None:
     """Declare the options of ``shell``."""
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
-    verb.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
+    engine_option(verb)
+    module_option(verb)
     verb.add_argument("-c", default="", metavar="CODE", dest="code", help="run this and end")
+    fault_option(verb)
+    lab_options(verb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +150,27 @@ def namespace(lab: Lab, bound: Bound) -> dict[str, Any]:
         "vm": lab.vm,
         "frames": frames,
     }
+
+
+def beside(_arguments: argparse.Namespace) -> bool:
+    """Return True: standard output is for the answers."""
+    return True
+
+
+DEBUG = Verb(
+    "debug",
+    "keep guest and card, and look at both from one terminal",
+    "Bind a guest to the card and stay: console, shell, monitor, gdb stub and card in one terminal.",
+    declare,
+    debug,
+    epilogue("the session was ended", "without a screen: a line was refused or failed"),
+    beside,
+)
+SHELL = Verb(
+    "shell",
+    "Python with guest, card and link partner ready",
+    f"Bind a guest to the card and give Python, with these names ready: {NAMES}.",
+    declare_shell,
+    shell,
+    beside=beside,
+)

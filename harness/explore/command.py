@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.emulator import ENGINES, CardOptions
+from harness.emulator import CardOptions
 from harness.errors import UsageError
 from harness.explore.explorer import Explorer
 from harness.explore.moves import move_of, text_of
 from harness.opening import open_lab, own_folder
+from harness.options import engine_option, lab_options, module_option
 from harness.report.results import ExitStatus
+from harness.verb import Verb, epilogue
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +27,7 @@ FOLDER = Path("build/run/explore")
 
 
 def declare(verb: argparse.ArgumentParser) -> None:
-    """Declare the options that are not those of the lab."""
+    """Declare the options."""
     verb.add_argument("--schedules", type=int, default=50, metavar="N", help="how many to try; default: %(default)s")
     verb.add_argument("--seed", type=int, default=1, metavar="N", help="number of the first; default: %(default)s")
     verb.add_argument(
@@ -38,11 +40,12 @@ def declare(verb: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --move: runs at most, until one does harm; default: %(default)s",
     )
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
-    verb.add_argument("--module", type=Path, metavar="FILE", help="an igb.ko instead of the guest's own")
+    engine_option(verb)
+    module_option(verb)
     verb.add_argument(
         "--json", type=Path, default=Path("build/explore.json"), metavar="FILE", help="default: %(default)s"
     )
+    lab_options(verb)
 
 
 def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[str], None]) -> ExitStatus:
@@ -101,3 +104,13 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
 
 def _texts(schedule: Schedule) -> list[str]:
     return [text_of(move) for move in schedule]
+
+
+VERB = Verb(
+    "explore",
+    "try other legal orders of write-backs and interrupts on a driver",
+    "Run a fixed workload under schedules chosen by seed, and find the smallest that does harm.",
+    declare,
+    command,
+    epilogue("no schedule did harm", "one did"),
+)

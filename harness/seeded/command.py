@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from guest_images import igb
 from guest_images.errors import EnvironmentLacks as PackagesLack
 from guest_images.progress import Progress as SetUpProgress
-from harness.emulator import ENGINES
+from harness.console import complain
 from harness.errors import EnvironmentLacks, LabBroken, UsageError
 from harness.opening import materials
+from harness.options import engine_option, lab_options
 from harness.report.results import ExitStatus
 from harness.seeded.bugs import Bug, read_bugs
 from harness.setup.steps import guest_archive
 from harness.spec import catalogue
+from harness.verb import Verb, epilogue
 
 if TYPE_CHECKING:
     import argparse
@@ -44,10 +46,10 @@ class Verdict:
 
 
 def declare(verb: argparse.ArgumentParser) -> None:
-    """Declare the options that are not those of the lab."""
+    """Declare the options."""
     verb.add_argument("-k", default="", metavar="TEXT", dest="expression", help="only bugs with this text")
     verb.add_argument("--table", type=Path, default=TABLE, help="default: %(default)s")
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
+    engine_option(verb)
     verb.add_argument(
         "--json",
         default="build/seeded/seeded.json",
@@ -55,6 +57,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
         help="save the list; - writes it to standard output; default: %(default)s",
     )
     verb.add_argument("--report", type=Path, default=Path("build/seeded"), metavar="DIR", help="default: %(default)s")
+    lab_options(verb)
 
 
 class Workshop:
@@ -158,8 +161,9 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     finally:
         progress.close()
     text = json.dumps(found, indent=1)
-    if arguments.json == STANDARD_OUTPUT:
-        print(text)  # noqa: T201 - what was asked for
+    if beside(arguments):
+        say(text)
+        say = complain
     else:
         Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
         Path(arguments.json).write_text(f"{text}\n", encoding="utf-8")
@@ -170,3 +174,19 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     if sound.unjudged:
         say(f"not judged on the sound driver: {', '.join(sound.unjudged)}")
     return ExitStatus.BROKEN if missed or blamed else ExitStatus.HOLDS
+
+
+def beside(arguments: argparse.Namespace) -> bool:
+    """Return whether standard output is for the list alone."""
+    return bool(arguments.json == STANDARD_OUTPUT)
+
+
+VERB = Verb(
+    "seeded",
+    "prove that the checks catch a driver's bugs",
+    "Sow bugs into igb, build it for the guest, and expect the claims named for each to notice.",
+    declare,
+    command,
+    epilogue("every bug was caught, and the driver without any holds", "a bug was missed, or it does not"),
+    beside,
+)

@@ -18,13 +18,14 @@ from harness.bench.command import opened
 from harness.bench.namespace import PACKAGES, Namespace, check
 from harness.bench.rig import HILNIC, Rig, Start
 from harness.bench.wirings import Taps
-from harness.emulator import ENGINES
 from harness.errors import EnvironmentLacks, UsageError, WorldError
+from harness.options import card_words, doorbells_option, engine_option, lab_options
 from harness.report.results import ExitStatus
 from harness.setup.steps import tools
 from harness.snapshot import snapshot
 from harness.soak.changes import Place
 from harness.soak.soak import Soak
+from harness.verb import Verb, epilogue
 
 if TYPE_CHECKING:
     import argparse
@@ -56,18 +57,18 @@ def declare(verb: argparse.ArgumentParser) -> None:
     """Declare the options."""
     verb.add_argument("--minutes", type=float, default=60.0, metavar="N", help="default: %(default)g")
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="the same changes in the same order")
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
-    verb.add_argument("--doorbells", default="", choices=("trap", "mmap"), help="how the card learns of them")
+    engine_option(verb)
+    doorbells_option(verb)
+    lab_options(verb)
 
 
 def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[str], None]) -> ExitStatus:
     """Soak as the options ask for."""
-    words = {"--engine": arguments.engine, "--doorbells": arguments.doorbells}
     request = SoakRequest(
         minutes=arguments.minutes,
         folder=FOLDER.absolute(),
         seed=arguments.seed,
-        card=tuple(word for name, value in words.items() if value for word in (name, value)),
+        card=card_words(arguments, "engine", "doorbells"),
         accelerator=arguments.accel,
         kernel=arguments.kernel,
         smp=arguments.smp,
@@ -127,3 +128,16 @@ def _say(findings: Findings, say: Callable[[str], None], verdict: str) -> None:
         say(
             f"{'memory':12} {name}: {findings.memory[name][-1] >> 10:,} KiB, {grown >> 10:+,} KiB since the first third"
         )
+
+
+VERB = Verb(
+    "soak",
+    "change everything about the interface under traffic, and account for every frame",
+    "Traffic and changes at random for as long as is asked for; see docs/benchmarks.md.",
+    declare,
+    command,
+    epilogue(
+        "every frame was accounted for, no process grew, the kernel did not complain",
+        lacks="one of these does not hold, or the machine lacks something",
+    ),
+)

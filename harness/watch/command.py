@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from harness.emulator import ENGINES
 from harness.errors import LabBroken, UsageError
 from harness.guest.driver import DriverFile
 from harness.opening import materials
+from harness.options import engine_option, lab_options
 from harness.report.results import ExitStatus
+from harness.verb import Verb
 from harness.watch.ready import WAITS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    from harness.report.terminal import Progress
 
 LOOK_S = 0.05
 SETTLED_LOOKS = 3
@@ -36,13 +39,14 @@ Stamp = tuple[int, int, int]
 
 
 def declare(verb: argparse.ArgumentParser) -> None:
-    """Declare the options that are not those of the lab."""
+    """Declare the options."""
     verb.add_argument("--module", type=Path, required=True, metavar="FILE", help="the igb.ko that you build")
     verb.add_argument("-k", default="", metavar="EXPR", dest="expression", help="only checks that match, as in pytest")
     verb.add_argument("--claims", default="", metavar="IDS", help="only checks of these claims, such as RSS-03,NAPI-02")
-    verb.add_argument("--engine", default="", choices=ENGINES, help="what runs the card; default: native")
+    engine_option(verb)
     verb.add_argument("--runs", type=int, default=0, metavar="N", help="end after so many; default: at Ctrl-C")
     verb.add_argument("--report", type=Path, default=Path("build/watch"), metavar="DIR", help="default: %(default)s")
+    lab_options(verb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class Prepared:
                 yield line
 
 
-def command(arguments: argparse.Namespace, say: Callable[[str], None]) -> ExitStatus:
+def command(arguments: argparse.Namespace, _progress: Progress, say: Callable[[str], None]) -> ExitStatus:
     """Judge the driver now and after each change, until interrupted or ``--runs`` are done."""
     if arguments.runs < 0:
         raise UsageError(f"--runs must be 0 or more, not {arguments.runs}")
@@ -199,3 +203,12 @@ def difference(before: Outcome | None, now: Outcome) -> list[str]:
 def _reason(claim: dict[str, Any]) -> str:
     reasons = [check["reason"] for check in claim["checks"] if check["reason"] and check["outcome"] != "passed"]
     return " ".join(reasons[0].split())[:140] if reasons else ""
+
+
+VERB = Verb(
+    "watch",
+    "judge a driver again each time that it is built",
+    "Wait for an igb.ko to change, judge it in a guest that is ready, and show what has changed.",
+    declare,
+    command,
+)
