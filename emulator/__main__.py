@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.assembly import DEFAULT_MAC, Options, assemble
+from emulator.bundle.log import LIMIT
 from emulator.control import ControlServer
 from emulator.errors import UsageError, WorldError
 from emulator.families import FAMILIES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LOG_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PR_SET_PDEATHSIG = 1
 DESCRIPTORS_WANTED = 1 << 16
+LIMIT_MOST_MIB = 65536
 
 DESCRIPTION = """\
 Be a PCI Express network card. A client of the vfio-user protocol (QEMU 10.1 or later, -device
@@ -127,6 +129,20 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         "given several times",
     )
     add(
+        "--bundle-log",
+        type=Path,
+        metavar="FILE",
+        help="take down in FILE all that comes in and goes out, so that the card can be run on it again "
+        "(docs/bundles.md)",
+    )
+    add(
+        "--bundle-limit",
+        type=int,
+        default=LIMIT >> 20,
+        metavar="MIB",
+        help="how much of it is kept, from the beginning on (default: %(default)s MiB)",
+    )
+    add(
         "--log-level", default="warning", choices=list(LOG_LEVELS), help="what is told on stderr (default: %(default)s)"
     )
     add("--die-with-parent", action="store_true", help="end when the process that started this one ends")
@@ -171,6 +187,8 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         doorbells=given.doorbells,
         least_gap=given.least_gap,
         pause=given.pause,
+        bundle_log=given.bundle_log,
+        bundle_limit=bundle_limit(given.bundle_limit),
     )
     with StopSignal() as stop, ExitStack() as undo:
         if given.die_with_parent:
@@ -183,6 +201,13 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         where = f" control={given.control}" if controls else ""
         print(f"hilnic: ready socket={options.socket}{where}", flush=True)
         card.serve(controls, stop)
+
+
+def bundle_limit(mib: int) -> int:
+    """Return bytes."""
+    if not 1 <= mib <= LIMIT_MOST_MIB:
+        raise UsageError(f"the limit of a log must be 1 to {LIMIT_MOST_MIB} MiB, not {mib}")
+    return mib << 20
 
 
 def main(arguments: list[str] | None = None, families: Mapping[str, Family] = FAMILIES) -> int:

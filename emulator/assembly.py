@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emulator.bundle.entries import Header
+from emulator.bundle.log import LIMIT, Writer
+from emulator.bundle.ports import LoggedDevice
 from emulator.clock import MonotonicClock
 from emulator.errors import EnvironmentLacks, UsageError
 from emulator.families import Strapping, Surroundings
@@ -21,10 +24,11 @@ from emulator.wires import open_wire
 from emulator.wires.capture import CapturedWire, CaptureFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
 
     from device_model.pci import PciFunction
+    from emulator.bundle.log import Log
     from emulator.card import Card
     from emulator.families import Family
     from emulator.wires import WireEnd
@@ -72,6 +76,12 @@ class Options:
     doorbells: str = "trap"
     """How the card learns of transmit doorbells: each by a trap, or by looking at a page that the client maps."""
 
+    bundle_log: Path | None = None
+    """A file in which all that comes in and goes out is taken down, to be replayed."""
+
+    bundle_limit: int = LIMIT
+    """How many bytes of it are kept, from the beginning on."""
+
 
 def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
@@ -102,14 +112,48 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
             wire.close()
             raise
     undo.callback(wire.close)
-    around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced)
+    log: Log | None = None
+    if options.bundle_log is not None:
+        if options.doorbells != "trap":
+            raise UsageError("a card whose inputs are logged must have doorbells that trap: it is told of no others")
+        if (options.engine or next(iter(family.engines))) != "python":
+            raise UsageError("a card whose inputs are logged must have the engine python")
+        log = Writer(options.bundle_log, options.bundle_limit)
+        undo.callback(log.close)
+    around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced, log)
     card = make(around, strapping, undo)
+    if log is not None:
+        log.write_header(header_of(options, family, log.now_ns()).encode())
+    prepare(card, patches, options.faults)
+    context.realize(card.endpoint if log is None else LoggedDevice(card.endpoint, log))
+    return card
+
+
+def prepare(card: Card, patches: Iterable[Callable[[Card], object]], faults: Iterable[str]) -> None:
+    """Change the card on purpose before anybody uses it."""
     for patch in patches:
         patch(card)
-    for text in options.faults:
+    for text in faults:
         _misbehave(card, text)
-    context.realize(card.endpoint)
-    return card
+
+
+def header_of(options: Options, family: Family, born_ns: int) -> Header:
+    """Return what a log says of the card that ``options`` describe."""
+    nvm = read_nvm(options.nvm)
+    return Header(
+        nic=family.name,
+        engine=options.engine or next(iter(family.engines)),
+        irq=options.irq,
+        msix_vectors=options.msix_vectors,
+        mac=options.mac,
+        rate=options.rate,
+        least_gap=options.least_gap,
+        pause=options.pause,
+        nvm=None if nvm is None else nvm.hex(),
+        patches=options.patches,
+        faults=options.faults,
+        born_ns=born_ns,
+    )
 
 
 def _misbehave(card: Card, text: str) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from device_model.nic import Nic
+from emulator.bundle.entries import Kind
 from emulator.control.card import ControlledNic
 from emulator.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.bundle.log import Log
     from emulator.clock import MonotonicClock
     from emulator.endpoint import Endpoint
     from emulator.guest_memory import GuestMemory
@@ -44,9 +46,21 @@ class Card:
     recorder: Callable[[], EventLog]
     """Return a recorder of the card's events."""
 
+    log: Log | None = None
+    """The account of all that comes in and goes out, if one is kept."""
+
     rules: Rules = field(init=False)
     """What the card does at certain events."""
 
     def __post_init__(self) -> None:
         """Begin without rules."""
         self.rules = Rules(self.nic, self.clock)
+
+    def receive(self, frame: bytes) -> None:
+        """Take one frame from the wire."""
+        if self.log is None:
+            self.nic.receive(frame)
+            return
+        self.log.begin(Kind.FRAME_IN, 0, 0, frame)
+        self.nic.receive(frame)
+        self.log.end()

@@ -31,6 +31,10 @@ class MonotonicClock:
     def __init__(self, now: Callable[[], int] = time.monotonic_ns) -> None:
         """Start with no timers."""
         self.now_ns = now
+        self.real_ns = now
+        """The time by which calls fall due; ``now_ns`` may stand still within what is one step of the card."""
+        self.around: Callable[[int, Callable[[], None]], None] = lambda _when_ns, action: action()
+        """Makes a call that was to be made at a time."""
         self._heap: list[tuple[int, int, PendingCall]] = []
         self._count = 0
 
@@ -50,18 +54,29 @@ class MonotonicClock:
         heap = self._heap
         if not heap:
             return 0
-        now = self.now_ns()
+        now = self.real_ns()
         limit = self._count
-        due: list[PendingCall] = []
+        due: list[tuple[int, int, PendingCall]] = []
         while heap and heap[0][0] <= now and heap[0][1] < limit:
-            due.append(heapq.heappop(heap)[2])
+            due.append(heapq.heappop(heap))
         made = 0
-        for timer in due:
+        for when_ns, _, timer in due:
             action, timer.action = timer.action, None
             if action is not None:
-                action()
+                self.around(when_ns, action)
                 made += 1
         return made
+
+    def fire(self, when_ns: int) -> bool:
+        """Make the first call that was requested for ``when_ns``, whatever the time is; tell whether there is one."""
+        wanted = [entry for entry in self._heap if entry[0] == when_ns and entry[2].action is not None]
+        if not wanted:
+            return False
+        timer = min(wanted)[2]
+        action, timer.action = timer.action, None
+        assert action is not None
+        action()
+        return True
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next call is due, or None if none is pending."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from device_model.igb.config import Config
 from device_model.igb.spec import pci as igb_pci
+from emulator.bundle.log import timed_by
+from emulator.bundle.ports import LoggedMemory, LoggedWire, logged_trigger
 from emulator.card import Card
 from emulator.endpoint import Endpoint
 from emulator.guest_memory import GuestMemory
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from device_model.igb.flow_control import FlowControl
     from device_model.pci import PciFunction
+    from emulator.bundle.log import Log
     from emulator.card import HostedNic
     from emulator.clock import MonotonicClock
     from emulator.pci import ConfigSpace
@@ -44,6 +47,9 @@ class Surroundings:
 
     paced: bool = False
     """Transmit completions are told of at the guest's own pace, by an engine that is faster than that."""
+
+    log: Log | None = None
+    """Takes down all that comes in and goes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Strapping:
 class Family:
     """How one kind of NIC looks on PCI, given its MAC address, and how each engine makes it, the usual one first."""
 
+    name: str
     function: Callable[[bytes], PciFunction]
     engines: dict[str, Callable[[Surroundings, Strapping, ExitStack], Card]]
 
@@ -78,16 +85,22 @@ def python_card(
     around: Surroundings, make: Callable[[Ports], HostedNic], held: Callable[[], bool] = lambda: False
 ) -> Card:
     """Return a card that Python runs, whose NIC ``make`` returns; while ``held``, nothing is taken off the wire."""
-    ports = Ports(GuestMemory(), around.wire, GuestInterrupts(around.space, around.context.trigger), around.clock)
+    log, memory, wire = around.log, GuestMemory(), around.wire
+    trigger: Callable[[int], bool] = around.context.trigger
+    if log is not None:
+        timed_by(log, around.clock)
+        memory, wire, trigger = LoggedMemory(log), LoggedWire(wire, log), logged_trigger(trigger, log)
+    ports = Ports(memory, wire, GuestInterrupts(around.space, trigger), around.clock)
     nic = make(ports)
     card = Card(
         nic,
-        around.wire,
+        wire,
         around.clock,
-        ports.memory,
+        memory,
         ports.interrupts,
         around.context,
-        Endpoint(around.space, nic, ports.memory, ports.interrupts),
+        Endpoint(around.space, nic, memory, ports.interrupts),
+        log=log,
         serve=lambda controls, stop: Server(card, controls, stop, held).serve(),
         recorder=lambda: Recorder(nic),
     )
@@ -125,4 +138,4 @@ def config_of(strapping: Strapping) -> Config:
     )
 
 
-FAMILIES = {"82576": Family(igb_pci.function, {"native": native_82576, "python": python_82576})}
+FAMILIES = {"82576": Family("82576", igb_pci.function, {"native": native_82576, "python": python_82576})}

@@ -98,7 +98,7 @@ class GuestMemory:
         """Store 64 bits at once, after all earlier writes."""
         address = self._word(iova, 8)
         if address is None:
-            self.write(iova, value.to_bytes(8, "little"))
+            GuestMemory.write(self, iova, value.to_bytes(8, "little"))
         elif self._lib.hilnic_store64(address, value) != 0:
             raise MemoryFault(iova, 8)
 
@@ -106,7 +106,7 @@ class GuestMemory:
         """Store 32 bits at once, after all earlier writes."""
         address = self._word(iova, 4)
         if address is None:
-            self.write(iova, value.to_bytes(4, "little"))
+            GuestMemory.write(self, iova, value.to_bytes(4, "little"))
         elif self._lib.hilnic_store32(address, value) != 0:
             raise MemoryFault(iova, 4)
 

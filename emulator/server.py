@@ -100,7 +100,7 @@ class Server:
             self._handle_messages()
         if wire in ready:
             for frame in card.wire.poll():
-                card.nic.receive(frame)
+                card.receive(frame)
         for fd in controls:
             if self._controls and fd in ready:
                 self._controls.ready(fd)
@@ -110,7 +110,7 @@ class Server:
         """Return how many seconds the loop may sleep: to the next timer, or for ever (None)."""
         clock = self._card.clock
         deadline = clock.next_deadline_ns()
-        return None if deadline is None else max(0, deadline - clock.now_ns()) / NS_PER_S
+        return None if deadline is None else max(0, deadline - clock.real_ns()) / NS_PER_S
 
     def _handle_messages(self) -> None:
         """Handle what the client has sent, up to MESSAGE_BATCH messages; timers are served in between."""

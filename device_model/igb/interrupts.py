@@ -48,6 +48,9 @@ RXO = 1 << 6
 RXDW = 1 << 7
 """ICR: receive descriptor written back."""
 INT_ASSERTED = 1 << 31
+PACE = 8
+"""So many times as long as an answer takes until the next report of what was sent, with `InterruptBlock.paced`."""
+PACE_MOST_US = 500
 _SLOT = 16
 """Bytes of a descriptor."""
 
@@ -76,8 +79,15 @@ class InterruptBlock:
         It ends early when half a ring waits behind the message.
         """
 
+        self.paced = False
+        """Messages of a moderated vector come at the guest's own pace: seldom enough that they cost it an eighth of its
+        time, PACE_MOST_US apart at most, and at once for what was received.
+        """
+
         self._asked_until = [0] * EITR.count
         self._unseen = [0] * EITR.count
+        self._sent_ns = [0] * EITR.count
+        self._answer_ns = [0] * EITR.count
 
         regs.on_read(ICR, self._read_icr)
         regs.on_write(ICR, self._write_icr)
@@ -101,23 +111,24 @@ class InterruptBlock:
         """A descriptor of receive queue ``queue`` was written back."""
         shift = 0 if queue < IVAR.count else 16
         entry = (self._regs.peek(IVAR, queue % IVAR.count) >> shift) & 0xFF
-        self._hurry(entry, 1, self._regs.peek(RDLEN, queue))
+        self._hurry(entry, 1, self._regs.peek(RDLEN, queue), at_once=self.paced)
         self._raise_queue(entry, RXDW, "rx", queue)
 
     def raise_transmit(self, queue: int, many: int = 1) -> None:
         """``many`` descriptors of transmit queue ``queue`` were written back."""
         shift = 8 if queue < IVAR.count else 24
         entry = (self._regs.peek(IVAR, queue % IVAR.count) >> shift) & 0xFF
-        self._hurry(entry, many, self._regs.peek(TDLEN, queue))
+        self._hurry(entry, many, self._regs.peek(TDLEN, queue), at_once=False)
         self._raise_queue(entry, TXDW, "tx", queue)
 
-    def _hurry(self, entry: int, many: int, ring_bytes: int) -> None:
-        """End what least_gap_us adds for the entry's vector if half of a ring of ``ring_bytes`` waits behind it."""
+    def _hurry(self, entry: int, many: int, ring_bytes: int, *, at_once: bool) -> None:
+        """End what was added to EITR's interval if half of a ring of ``ring_bytes`` waits behind it, or ``at_once``."""
         vector = entry & _VECTOR
-        if not self.least_gap_us or not self._multiple() or not entry & _VALID or vector >= EITR.count:
+        if not (self.paced or self.least_gap_us) or not self._multiple() or not entry & _VALID or vector >= EITR.count:
             return
         self._unseen[vector] += many
-        if self._unseen[vector] * _SLOT * 2 >= ring_bytes and self._quiet_until[vector] > self._asked_until[vector]:
+        due = at_once or self._unseen[vector] * _SLOT * 2 >= ring_bytes
+        if due and self._quiet_until[vector] > self._asked_until[vector]:
             self._quiet_until[vector] = self._asked_until[vector]
             timer = self._timers[vector]
             if timer is not None:
@@ -140,6 +151,7 @@ class InterruptBlock:
                 timer.cancel()
             self._timers[vector] = None
             self._quiet_until[vector] = self._asked_until[vector] = self._unseen[vector] = 0
+            self._sent_ns[vector] = self._answer_ns[vector] = 0
         self._owed = False
         self._drive_line(asserted=False)
 
@@ -263,8 +275,21 @@ class InterruptBlock:
         self._asked_until[vector] = self._clock.now_ns() + interval_us * 1000
         self._unseen[vector] = 0
         if interval_us:
-            interval_us = max(interval_us, self.least_gap_us)
+            interval_us = max(interval_us, self._least_gap_us(vector))
         self._quiet_until[vector] = self._clock.now_ns() + interval_us * 1000 if interval_us else 0
+        self._sent_ns[vector] = self._clock.now_ns()
+
+    def _least_gap_us(self, vector: int) -> int:
+        """Return how many microseconds to leave at least after a message, where EITR asks for any."""
+        pace_us = min(self._answer_ns[vector] * PACE // 1000, PACE_MOST_US) if self.paced else 0
+        return max(pace_us, self.least_gap_us)
+
+    def _answered(self, vector: int) -> None:
+        """The guest unmasks a vector: remember how long its message kept it busy, the newer times counting more."""
+        sent_ns, self._sent_ns[vector] = self._sent_ns[vector], 0
+        if sent_ns:
+            change = self._clock.now_ns() - sent_ns - self._answer_ns[vector]
+            self._answer_ns[vector] += change // 4 if change >= 0 else -(-change // 4)
 
     def _read_eitr(self, n: int) -> int:
         left_us = max(0, self._quiet_until[n] - self._clock.now_ns()) // 1000
@@ -391,9 +416,12 @@ class InterruptBlock:
 
     def _write_eims(self, _n: int, old: int, new: int) -> None:
         if self._multiple():
-            for vector in _bits(new & ~old & self._regs.peek(EICR)):
+            fired = self._regs.peek(EICR)
+            for vector in _bits(new & ~old):
                 if vector < EITR.count:
-                    self._deliver(vector, "unmask")
+                    self._answered(vector)
+                    if fired >> vector & 1:
+                        self._deliver(vector, "unmask")
 
     def _write_eimc(self, _n: int, _old: int, new: int) -> None:
         self._regs.poke(EIMS, self._regs.peek(EIMS) & ~new)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from device_model.events import Event, Watcher
     from device_model.nic import LinkPartner, Reset
     from device_model.ports import Clock, HostMemory, Interrupts
+    from emulator.bundle.log import Log
     from emulator.rules.book import Rules
     from emulator.wires.end import WireEnd
 
@@ -98,3 +99,7 @@ class ControlledCard(Protocol):
     @property
     def rules(self) -> Rules:
         """What it does at certain events."""
+
+    @property
+    def log(self) -> Log | None:
+        """The account of all that comes in and goes out, if one is kept."""

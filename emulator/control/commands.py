@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from device_model.ports import MemoryFault
+from emulator.bundle.log import INPUTS, command_text
 from emulator.control.arguments import Arguments, CommandError
 from emulator.control.levers import LEVERS
 from emulator.recorder import KINDS, QUIET_KINDS
@@ -82,7 +83,22 @@ class Commands:
         where = self._card.rules.halt.at
         if where is not None and name not in WHILE_STANDING:
             raise CommandError(f"the card stands {where.side} {type(where.event).__name__}: resume must come first")
-        return command(Arguments(given, asker))
+        log = self._card.log
+        if log is None:
+            return command(Arguments(given, asker))
+        if name not in INPUTS or not log.command(command_text(str(name), given)):
+            with log.aside():
+                return command(Arguments(given, asker))
+        try:
+            return command(Arguments(given, asker))
+        finally:
+            log.end()
+
+    def left(self, asker: object) -> None:
+        """Take back where ``asker``, who has gone, wanted the card to stand."""
+        log, rules = self._card.log, self._card.rules.left_by(asker)
+        if log is not None and rules and log.command(command_text("unrule", {"rules": rules})):
+            log.end()
 
     def _describe(self, arguments: Arguments) -> dict[str, Any]:
         arguments.finish()

@@ -56,7 +56,6 @@ class ControlServer:
     def __init__(self, path: str, card: ControlledCard, recorder: EventLog | None = None) -> None:
         self.recorder: EventLog = recorder or Recorder(card.nic)
         self._commands = Commands(card, self.recorder)
-        self._rules = card.rules
         self._address = Address(path=path)
         if not path:
             raise UsageError("path of the control socket must not be empty")
@@ -182,7 +181,7 @@ class ControlServer:
             log.warning("control client dropped: %s", why)
         self._clients.pop(client.sock.fileno(), None)
         self._epoll.unregister(client.sock)
-        self._rules.left_by(client)
+        self._commands.left(client)
         client.sock.close()
 
 

@@ -75,6 +75,15 @@ class NativeInterrupts:
     def least_gap_us(self, gap_us: int) -> None:
         self._e.least_gap_us = gap_us
 
+    @property
+    def paced(self) -> bool:
+        """Messages come at the guest's own pace."""
+        return bool(self._e.paced)
+
+    @paced.setter
+    def paced(self, on: bool) -> None:
+        self._e.paced = on
+
     def raise_receive(self, queue: int) -> None:
         """A descriptor of receive queue ``queue`` was written back."""
         self._lib.fp_raise_receive(self._e, queue)

@@ -59,7 +59,7 @@ class NativeServer(Server):
         if not why & lib.FP_OTHER:
             return ()
         for frame in card.wire.poll():
-            card.nic.receive(frame)
+            card.receive(frame)
         ready = [fd for fd, _ in self._others.poll(0)]
         for fd in ready:
             if self._controls and fd != self._stop.fileno():

@@ -78,8 +78,8 @@ class Rules:
         """Return the rules, the oldest first."""
         return list(self._rules.values())
 
-    def left_by(self, owner: object) -> None:
-        """Take back where ``owner`` wanted the card to stand; if it stands there, it goes on."""
+    def left_by(self, owner: object) -> list[int]:
+        """Take back where ``owner`` wanted the card to stand; if it stands there, it goes on. Return which rules."""
         theirs = {rule.number for rule in self.all() if rule.owner is owner and rule.action.name == STOP}
         self._rules = {number: rule for number, rule in self._rules.items() if number not in theirs}
         where = self.halt.at
@@ -87,6 +87,7 @@ class Rules:
             self.halt.go()
         if theirs:
             self._watch()
+        return sorted(theirs)
 
     def step(self, text: str, owner: object = None) -> Rule:
         """Go on from where the card stands to the next event that ``text`` describes."""

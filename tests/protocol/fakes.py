@@ -136,4 +136,4 @@ def remembering_card(around: Surroundings, strapping: Strapping, _undo: ExitStac
     return python_card(around, lambda ports: RememberingNic(ports, strapping))
 
 
-FAKE_FAMILY = Family(igb_pci.function, {"python": remembering_card})
+FAKE_FAMILY = Family("fake", igb_pci.function, {"python": remembering_card})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from device_model.igb.nic import Igb
+    from emulator.bundle.log import Log
     from emulator.control.card import ControlledCard
 
 
@@ -32,6 +33,7 @@ class Bench:
     clock: Clock
     memory: Memory
     interrupts: Messages
+    log: Log | None = None
     rules: Rules = field(init=False)
 
     def __post_init__(self) -> None:
