@@ -24,6 +24,10 @@ class LabBroken(WorldError):
     """A part of the lab (QEMU, the card, the wire) failed; no claim was judged."""
 
 
+class NotLoaded(LabBroken):
+    """A driver under test does not load: there is nothing to judge, now or in any later check of the run."""
+
+
 class NotComparable(LabBroken):
     """A check asks what only our own card can answer, and another card is plugged: there is nothing to compare."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from harness import frames
 from harness.card import Card
 from harness.emulator import ENGINES, CardOptions, CardProcess, CardSockets
-from harness.errors import GuestFault, LabBroken, NotComparable
+from harness.errors import GuestFault, LabBroken, NotComparable, WorldError
 from harness.guest.driver import load_driver
 from harness.machine import datagram_netdev, qemu_igb, vfio_user_card
 from harness.peer import Peer
@@ -231,7 +231,11 @@ class Lab:
 
     def _load(self, guest: Guest, driver: DriverFile) -> None:
         self._say(f"loading {driver.path}")
-        load_driver(guest, driver)
+        try:
+            load_driver(guest, driver)
+        except WorldError:
+            self.shut()  # a guest without a driver would let every check wait for an interface
+            raise
 
     def bound(self, options: CardOptions | None = None) -> Bound:
         """Return the guest with its driver bound to the card, link up, addresses set.

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from harness import claims
-from harness.errors import EnvironmentLacks, LabBroken, NotComparable, UsageError
+from harness.errors import EnvironmentLacks, LabBroken, NotComparable, NotLoaded, UsageError
 from harness.evidence import Evidence, slug
 from harness.report import html, ktap, results, terminal
 from harness.report.results import CheckResult, Outcome
@@ -288,6 +288,8 @@ def pytest_runtest_makereport(
         outcome = Outcome.LAB_BROKEN if isinstance(error, (EnvironmentLacks, LabBroken)) else Outcome.FAILED
         reason = _reason(call)
         evidence.collect_failure()
+        if isinstance(error, NotLoaded):
+            item.session.shouldstop = "the driver under test does not load"
         if outcome is Outcome.LAB_BROKEN:
             report.longrepr = reason  # the same for every check of the lab: a traceback each would bury the sentence
         elif report.longreprtext:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import GuestFault, LabBroken, UsageError
+from harness.errors import LabBroken, NotLoaded, UsageError
 from harness.guest.dql_probes import MODULE
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ class DriverFile:
     path: Path
     data: bytes
     vermagic: str
-    srcversion: str
 
     @classmethod
     def read(cls, path: Path) -> DriverFile:
@@ -43,7 +43,7 @@ class DriverFile:
         name = modinfo(data, "name")
         if name != NAME:
             raise UsageError(f"{path} must be the module {NAME}, not {name or 'one without a name'}")
-        return cls(path, data, modinfo(data, "vermagic"), modinfo(data, "srcversion"))
+        return cls(path, data, modinfo(data, "vermagic"))
 
     def must_fit(self, release: str) -> None:
         """Raise UsageError unless the module was built for kernel ``release``."""
@@ -63,7 +63,7 @@ class DriverFile:
             return Path(file.name).read_bytes() if done.returncode == 0 else self.data
 
     def __str__(self) -> str:
-        return f"{self.path} (srcversion {self.srcversion or 'none'})"
+        return f"{self.path} (SHA-256 {hashlib.sha256(self.data).hexdigest()[:12]})"
 
 
 def modinfo(data: bytes, key: str) -> str:
@@ -75,13 +75,13 @@ def modinfo(data: bytes, key: str) -> str:
 def load_driver(guest: Guest, driver: DriverFile) -> None:
     """Put ``driver`` in the place of the guest's igb, which must not be loaded, and load it; there is no card yet.
 
-    Raises GuestFault with the kernel's words if it does not load.
+    Raises NotLoaded with the kernel's words if it does not load.
     """
     guest.agent.store(MODULE.format(release=guest.kernel), driver.stripped())
     done = guest.agent.call("run", argv=["modprobe", NAME], seconds=LOAD_S)
     if done["rc"] != 0:
         log = "\n".join(guest.dmesg().splitlines()[-LOG_LINES:])
-        raise GuestFault(f"modprobe must load {driver.path}, but: {done['err'].strip()}\n{log}")
+        raise NotLoaded(f"modprobe must load {driver.path}, but: {done['err'].strip()}\n{log}")
     guest.own_driver()
 
 

@@ -114,7 +114,8 @@ class RunResult:
             return ExitStatus.BROKEN
         if self.count(Verdict.NOT_RUN, must_only=True) or not any(claim.checks for claim in self.claims):
             return ExitStatus.LACKS
-        if self.count(Verdict.NOT_COMPARABLE) and not self.count(Verdict.HELD):
+        judged = self.count(Verdict.HELD) + self.count(Verdict.BROKEN)
+        if not judged and self.count(Verdict.NOT_COMPARABLE) + self.count(Verdict.NOT_RUN):
             return ExitStatus.LACKS
         return ExitStatus.HOLDS
 

@@ -43,6 +43,13 @@ class Verdict:
     broken: dict[str, str]
     held: tuple[str, ...]
     unjudged: tuple[str, ...]
+    why_not: str = ""
+
+    def why_missed(self) -> str:
+        """Say what happened instead of a claim's breaking."""
+        held = f"held {', '.join(self.held)}" if self.held else ""
+        unjudged = f"not judged {', '.join(self.unjudged)}: {self.why_not}" if self.unjudged else ""
+        return "; ".join(filter(None, (held, unjudged)))
 
 
 def declare(verb: argparse.ArgumentParser) -> None:
@@ -114,7 +121,18 @@ def judge(module: Path, claims: Sequence[str], report: Path, options: Sequence[s
         {claim["id"]: reason_of(claim) for claim in chosen if claim["verdict"] == "broken" and not lab_broke(claim)},
         tuple(claim["id"] for claim in chosen if claim["verdict"] == "held"),
         tuple(claim["id"] for claim in chosen if claim["verdict"] not in ("held", "broken") or lab_broke(claim)),
+        next((reason_of(claim, "lab broken") for claim in chosen if lab_broke(claim)), ""),
     )
+
+
+def tried(workshop: Workshop, bug: Bug, report: Path, options: Sequence[str]) -> Verdict:
+    """Build and judge a bug; one that cannot be built, or never ends, is not judged, and the others go on."""
+    try:
+        return judge(workshop.build(bug), bug.claims, report, options)
+    except (UsageError, LabBroken) as error:
+        return Verdict({}, (), bug.claims, str(error))
+    except subprocess.TimeoutExpired:
+        return Verdict({}, (), bug.claims, f"the checks must end within {RUN_S:g} s, and did not")
 
 
 def lab_broke(claim: dict[str, Any]) -> bool:
@@ -123,9 +141,9 @@ def lab_broke(claim: dict[str, Any]) -> bool:
     return "failed" not in ended and "lab broken" in ended
 
 
-def reason_of(claim: dict[str, Any]) -> str:
-    """Return the first line of what a check of the claim said."""
-    reasons = [check["reason"] for check in claim["checks"] if check["outcome"] == "failed"]
+def reason_of(claim: dict[str, Any], outcome: str = "failed") -> str:
+    """Return the first line of what a check of the claim with this outcome said."""
+    reasons = [check["reason"] for check in claim["checks"] if check["outcome"] == outcome]
     return " ".join(reasons[0].split())[:160] if reasons else ""
 
 
@@ -151,9 +169,9 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
         found = []
         for bug in bugs:
             progress.start(bug.name)
-            verdict = judge(workshop.build(bug), bug.claims, report / bug.name, options)
+            verdict = tried(workshop, bug, report / bug.name, options)
             caught = [claim for claim in verdict.broken if claim not in blamed]
-            why = f"{caught[0]}: {verdict.broken[caught[0]]}" if caught else f"held {', '.join(verdict.held)}"
+            why = f"{caught[0]}: {verdict.broken[caught[0]]}" if caught else verdict.why_missed()
             progress.finish(
                 f"  {'caught ' if caught else 'MISSED '}  {bug.name:30}  {', '.join(caught):24}  {why[:110]}"
             )

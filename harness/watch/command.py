@@ -51,10 +51,14 @@ def declare(verb: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run: seconds from the driver's being there to the first verdict, and each claim's verdict and reason."""
+    """One run: seconds from the driver's being there to the first verdict, each claim's verdict and reason.
+
+    ``unjudged`` says why a claim was not judged; empty if all were.
+    """
 
     first_s: float
     verdicts: dict[str, tuple[str, str]]
+    unjudged: str = ""
 
 
 class Prepared:
@@ -108,7 +112,9 @@ class Prepared:
             raise LabBroken(f"the run must end with results, but: {''.join(self._said[-12:]).strip()}")
         table: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
         verdicts = {claim["id"]: (claim["verdict"], _reason(claim)) for claim in table["claims"] if claim["checks"]}
-        return Outcome(first, {name: told for name, told in verdicts.items() if told[0] != "not run"})
+        judged = {name: told for name, told in verdicts.items() if told[0] != "not run"}
+        unjudged = [reason for verdict, reason in verdicts.values() if verdict == "not run"]
+        return Outcome(first, judged, unjudged[0] if unjudged else "")
 
     def _lines(self, deadline: float | None) -> Sequence[str] | Any:  # noqa: ANN401 - a generator of lines
         stream: IO[str] | None = self._process.stdout
@@ -157,6 +163,8 @@ def command(arguments: argparse.Namespace, _progress: Progress, say: Callable[[s
         before = outcome
         done += 1
         if arguments.runs and done >= arguments.runs:
+            if not outcome.verdicts:
+                return ExitStatus.LACKS
             broken = any(verdict == "broken" for verdict, _ in outcome.verdicts.values())
             return ExitStatus.BROKEN if broken else ExitStatus.HOLDS
 
@@ -187,6 +195,8 @@ def stamp(path: Path) -> Stamp | None:
 
 def difference(before: Outcome | None, now: Outcome) -> list[str]:
     """Return the lines that say what a run found, against the run before."""
+    if not now.verdicts:
+        return [f"no claim was judged: {now.unjudged}"]
     held = sum(verdict == "held" for verdict, _ in now.verdicts.values())
     lines = [f"{held} of {len(now.verdicts)} claims held; first verdict after {now.first_s:.1f} s"]
     for claim, (verdict, reason) in now.verdicts.items():
