@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from emulator.bundle.entries import Header
 from emulator.bundle.log import LIMIT, Writer
+from emulator.bundle.native import NativeWriter
 from emulator.bundle.ports import LoggedDevice
 from emulator.clock import MonotonicClock
 from emulator.errors import EnvironmentLacks, UsageError
@@ -116,9 +117,8 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     if options.bundle_log is not None:
         if options.doorbells != "trap":
             raise UsageError("a card whose inputs are logged must have doorbells that trap: it is told of no others")
-        if (options.engine or next(iter(family.engines))) != "python":
-            raise UsageError("a card whose inputs are logged must have the engine python")
-        log = Writer(options.bundle_log, options.bundle_limit)
+        engine = options.engine or next(iter(family.engines))
+        log = (NativeWriter if engine == "native" else Writer)(options.bundle_log, options.bundle_limit)
         undo.callback(log.close)
     around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced, log)
     card = make(around, strapping, undo)

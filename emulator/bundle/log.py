@@ -89,7 +89,9 @@ class Room:
             raise EnvironmentLacks(f"the log {path} must be writable, and is not: {error.strerror}") from error
 
     def close(self, size: int) -> None:
-        """Keep ``size`` bytes."""
+        """Keep ``size`` bytes; a second call does nothing."""
+        if self.map.closed:
+            return
         self.map.close()
         os.ftruncate(self._fd, size)
         os.close(self._fd)
@@ -192,6 +194,8 @@ class Writer:
 
     def close(self) -> None:
         """Write the end, and give the file its size."""
+        if self._data.closed:
+            return
         body = END.pack(self._steps, self._lost_steps, self._lost_bytes)
         self._muted = False
         self._append(Kind.END, 0, 0, body)

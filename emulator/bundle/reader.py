@@ -50,6 +50,7 @@ class Reader:
         self.time_ns = self.header.born_ns
         self.step: Entry | None = None
         self.depth = 0
+        self._steps = 0
         if self.closed:
             _, self.lost_steps, self.lost_bytes = END.unpack_from(data, end - END.size)
 
@@ -72,8 +73,18 @@ class Reader:
             raise BundleDamaged(f"a card's log must have a step at byte {self.at}, not {entry.kind.name}")
         self.at += HEAD.size + head[3]
         assert entry.t_ns is not None
+        self._steps += 1
         self.step, self.time_ns = entry, entry.t_ns
         return entry
+
+    @property
+    def steps(self) -> int:
+        """How many steps were begun."""
+        return self._steps
+
+    def fire(self, when_ns: int) -> bool:  # noqa: ARG002 - a native card has some
+        """Let a timer fire that Python does not know; False: there is none."""
+        return False
 
     def check(self) -> None:
         """Raise Difference if the step that was done has left something out."""

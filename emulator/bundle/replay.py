@@ -12,6 +12,7 @@ from device_model.igb.nic import Igb
 from device_model.nic import FaultError
 from emulator.assembly import load_patch, parse_gap, parse_mac, parse_rate, prepare
 from emulator.bundle.entries import MAP, MASK, READ, TIME, TIMER, UNMAP, WRITE, BundleDamaged, Kind
+from emulator.bundle.native import NativeReader
 from emulator.bundle.ports import SCHEMES, LoggedDevice
 from emulator.bundle.reader import Reader
 from emulator.clock import MonotonicClock
@@ -77,13 +78,14 @@ class Replay:
         header = Reader(data).header
         self.engine = engine or header.engine
         self._undo = ExitStack()
-        self.log = Reader(data)
+        self.log = NativeReader(data) if self.engine == "native" else Reader(data)
         self.card = _card(header, self.engine, self.log, self._undo)
         self.events = self.card.recorder()
         self.events.select(())
         self._commands = Commands(self.card, self.events)
         self._device = LoggedDevice(self.card.endpoint, self.log)
-        self.steps = 0
+        if isinstance(self.log, NativeReader):
+            self.log.settle = getattr(self.card.nic, "settle", lambda: None)
         self._do: dict[int, Callable[[Entry], None]] = {
             Kind.READ: lambda e: self._read(e.x, READ.unpack(_timed(e))[1], e.y),
             Kind.WRITE: lambda e: self._device.write(e.x, *_write(e)),
@@ -105,16 +107,15 @@ class Replay:
             self._do[entry.kind](entry)
             self.card.context.raise_kept()
         except (ValueError, OverflowError, IndexError) as error:
-            raise BundleDamaged(f"step {self.steps} of the log must make sense, and does not: {error}") from error
+            raise BundleDamaged(f"step {self.log.steps} of the log must make sense, and does not: {error}") from error
         self.log.check()
-        self.steps += 1
         return entry
 
     def run(self) -> Account:
         """Do all steps. Raises Difference, BundleDamaged."""
         while self.step() is not None:
             pass
-        return Account(self.steps, self.log.at, self.log.time_ns - self.log.header.born_ns)
+        return Account(self.log.steps, self.log.at, self.log.time_ns - self.log.header.born_ns)
 
     def close(self) -> None:
         """Give back what the card holds."""
@@ -132,8 +133,8 @@ class Replay:
         self._device.read(region, offset, size)
 
     def _map(self, entry: Entry) -> None:
-        _, iova, size, mapped = MAP.unpack(_timed(entry))
-        self._device.dma_map(DmaRegion(iova, size, 0, mapped, bool(entry.x & 1), bool(entry.x & 2)))
+        _, iova, size, _ = MAP.unpack(_timed(entry))
+        self._device.dma_map(DmaRegion(iova, size, 0, 0, bool(entry.x & 1), bool(entry.x & 2)))
 
     def _mask(self, entry: Entry) -> None:
         _, start, count = MASK.unpack(_timed(entry))
@@ -141,7 +142,9 @@ class Replay:
 
     def _fire(self, entry: Entry) -> None:
         self.log.begin(Kind.TIMER)
-        self.card.clock.fire(TIMER.unpack(_timed(entry))[1])
+        when_ns = TIMER.unpack(_timed(entry))[1]
+        if not self.log.fire(when_ns):
+            self.card.clock.fire(when_ns)
         self.log.end()
 
     def _command(self, entry: Entry) -> None:

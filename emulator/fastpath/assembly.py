@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from emulator.bundle.log import timed_by
+from emulator.bundle.native import NativeReader, NativeWriter
+from emulator.bundle.ports import logged_trigger
 from emulator.card import Card
 from emulator.errors import WorldError
 from emulator.fastpath.engine import Engine
@@ -16,6 +19,7 @@ from emulator.fastpath.server import NativeServer
 from emulator.fastpath.wire import NativeWire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import ExitStack
 
     from device_model.igb.config import Config
@@ -31,9 +35,16 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
     context = around.context
     engine = Engine()
     undo.callback(engine.close)
+    log = around.log
+    trigger: Callable[[int], bool] = context.trigger
+    if isinstance(log, NativeWriter | NativeReader):
+        log.attach(engine)
+        undo.callback(log.close)
+        timed_by(log, around.clock)
+        trigger = logged_trigger(trigger, log)
     memory = NativeMemory(engine)
-    interrupts = NativeInterruptPort(engine, around.space, context.trigger)
-    wire = NativeWire(engine, around.wire)
+    interrupts = NativeInterruptPort(engine, around.space, trigger)
+    wire = NativeWire(engine, around.wire, log)
     undo.callback(wire.close)
     nic = NativeIgb(
         engine, memory=memory, wire=wire, interrupts=interrupts, clock=around.clock, config=config, keep=context.keep
@@ -57,6 +68,7 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
         interrupts,
         context,
         endpoint,
+        log=log,
         serve=lambda controls, stop: NativeServer(card, nic, engine, controls, stop).serve(),
         recorder=lambda: NativeRecorder(nic),
     )

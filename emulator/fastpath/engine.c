@@ -100,6 +100,7 @@ fp_free(struct fp_engine *e)
     }
     free(e->departing_report.slots);
     fp_forget_memory(&e->memory);
+    fp_log_close(e);
     fp_tell_close(&e->tell);
     fp_shared_close(e);
     fp_wire_close(&e->wire);
@@ -121,16 +122,34 @@ fp_changed(struct fp_engine *e)
 
 /* -- time ----------------------------------------------------------------------------------------------------- */
 
-int64_t
-fp_now(struct fp_engine *e)
+static int64_t
+monotonic(void)
 {
     struct timespec now;
 
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t
+fp_now(struct fp_engine *e)
+{
+    return e->log == NULL ? fp_tick(e) : e->now;
+}
+
+int64_t
+fp_tick(struct fp_engine *e)
+{
     if (!e->fake_clock) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        e->now = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+        e->now = monotonic();
     }
     return e->now;
+}
+
+int64_t
+fp_wall(struct fp_engine *e)
+{
+    return e->log == NULL || e->fake_clock ? fp_now(e) : monotonic();
 }
 
 void
@@ -160,6 +179,12 @@ fp_next_timer(const struct fp_engine *e)
     return next;
 }
 
+static struct fp_timer *
+timer_at(struct fp_engine *e, uint32_t n)
+{
+    return n < FP_VECTORS ? &e->moderation[n] : n == FP_VECTORS ? &e->pump : &e->generation;
+}
+
 /* The next timer that is due and was armed before this round, or NULL. */
 static struct fp_timer *
 next_due(struct fp_engine *e, int64_t now, uint64_t limit)
@@ -167,7 +192,7 @@ next_due(struct fp_engine *e, int64_t now, uint64_t limit)
     struct fp_timer *first = NULL;
 
     for (uint32_t n = 0; n < FP_VECTORS + 2; n++) {
-        struct fp_timer *t = n < FP_VECTORS ? &e->moderation[n] : n == FP_VECTORS ? &e->pump : &e->generation;
+        struct fp_timer *t = timer_at(e, n);
 
         if (t->when <= now && t->when != FP_NEVER && t->order < limit &&
             (first == NULL || t->when < first->when || (t->when == first->when && t->order < first->order))) {
@@ -177,11 +202,40 @@ next_due(struct fp_engine *e, int64_t now, uint64_t limit)
     return first;
 }
 
+static void
+fire(struct fp_engine *e, struct fp_timer *timer)
+{
+    timer->when = FP_NEVER;
+    if (timer == &e->pump) {
+        fp_pump(e);
+    } else {
+        fp_moderation_over(e, (uint32_t)(timer - e->moderation));
+    }
+}
+
+bool
+fp_fire(struct fp_engine *e, int64_t when)
+{
+    struct fp_timer *first = NULL;
+
+    for (uint32_t n = 0; n <= FP_VECTORS; n++) {
+        struct fp_timer *t = timer_at(e, n);
+
+        if (t->when == when && when != FP_NEVER && (first == NULL || t->order < first->order)) {
+            first = t;
+        }
+    }
+    if (first != NULL) {
+        fire(e, first);
+    }
+    return first != NULL;
+}
+
 /* Run what is due, in order of time and then of request; what is armed meanwhile waits for the next round. */
 void
 fp_run_due(struct fp_engine *e)
 {
-    int64_t now = fp_now(e);
+    int64_t now = fp_wall(e);
     uint64_t limit = e->timer_order;
     struct fp_timer *timer;
 
@@ -189,13 +243,13 @@ fp_run_due(struct fp_engine *e)
         return;
     }
     while ((timer = next_due(e, now, limit)) != NULL) {
-        timer->when = FP_NEVER;
-        if (timer == &e->pump) {
-            fp_pump(e);
-        } else if (timer == &e->generation) {
+        if (timer == &e->generation) { /* its frames are steps, each by itself */
+            timer->when = FP_NEVER;
             fp_generate_batch(e);
-        } else {
-            fp_moderation_over(e, (uint32_t)(timer - e->moderation));
+            continue;
         }
+        fp_step_begins(e, FP_LOG_TIMER, 0, 0, &timer->when, sizeof(timer->when));
+        fire(e, timer);
+        fp_step_ends(e);
     }
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "log.h"
 #include "memory.h"
 #include "offload.h"
 #include "parse.h"
@@ -167,6 +168,7 @@ struct fp_engine {
     bool attention; /* Python wants its turn */
     bool fake_clock;
     int64_t now;
+    struct fp_log *log; /* NULL: nobody takes down what happens */
 
     struct fp_memory memory;
     struct fp_tell tell;
@@ -222,11 +224,16 @@ void fp_free(struct fp_engine *e);
 void fp_changed(struct fp_engine *e); /* registers were changed behind the engine's back */
 
 /* -- time ------------------------------------------------------------------------------------------------- */
-int64_t fp_now(struct fp_engine *e); /* looks at the clock; e->now is what it showed the last time */
+/* Look at the clock; e->now is what it showed the last time. While a log is kept, time stands still within a step. */
+int64_t fp_now(struct fp_engine *e);
+int64_t fp_tick(struct fp_engine *e); /* a step begins: look at the clock, whether a log is kept or not */
+int64_t fp_wall(struct fp_engine *e); /* for what is no part of the card: the loop */
 void fp_set_clock(struct fp_engine *e, int64_t now);
 void fp_arm(struct fp_engine *e, struct fp_timer *timer, int64_t when);
 int64_t fp_next_timer(const struct fp_engine *e);
 void fp_run_due(struct fp_engine *e);
+/* Run the timer that was armed for this time, whatever the time is; false: there is none. */
+bool fp_fire(struct fp_engine *e, int64_t when);
 
 /* -- registers -------------------------------------------------------------------------------------------- */
 /* BAR 0 as the guest accesses it. 0: answered; 1: Python must answer. */
@@ -342,6 +349,23 @@ fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, uint6
 {
     if (__builtin_expect(e->tell.on, 0)) {
         fp_tell_of(e, kind, a, b, c, d, data, size);
+    }
+}
+
+/* What comes from outside begins and ends; body and size as in fp_log_begin. */
+static inline void
+fp_step_begins(struct fp_engine *e, int kind, int x, int y, const void *body, size_t size)
+{
+    if (__builtin_expect(e->log != NULL, 0)) {
+        fp_log_begin(e, kind, x, y, body, size);
+    }
+}
+
+static inline void
+fp_step_ends(struct fp_engine *e)
+{
+    if (__builtin_expect(e->log != NULL, 0)) {
+        fp_log_end(e);
     }
 }
 

@@ -57,6 +57,18 @@ struct fp_tx_queue { struct fp_ring ring; ...; };
 struct fp_region { uint64_t iova, size, mapped; uintptr_t address; bool readable, writable; ...; };
 struct fp_memory { bool enabled; ...; };
 
+struct fp_log_head { uint8_t kind, x; uint16_t y; uint32_t size; ...; };
+struct fp_log {
+    bool follows;
+    uint32_t depth;
+    size_t at, begun;
+    bool differs;
+    struct fp_log_head found;
+    uint64_t steps, lost_steps, lost_bytes;
+    uint8_t *found_body;
+    ...;
+};
+
 struct fp_record {
     uint32_t size;
     uint16_t kind, unused;
@@ -88,6 +100,8 @@ struct fp_engine {
     void *trigger_context;
     bool decodes, answers, attention, pause_obeyed, paced;
     int64_t spin_ns;
+    int64_t now;
+    struct fp_log *log;
     struct fp_memory memory;
     struct fp_tell tell;
     struct fp_faults faults;
@@ -152,6 +166,14 @@ void fp_stream_begin(struct fp_wire *w, int fd);
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);
 size_t fp_wire_poll(struct fp_engine *e);
+bool fp_log_open(struct fp_engine *e, bool follows, uint8_t *data, size_t at, size_t end, size_t room);
+void fp_log_close(struct fp_engine *e);
+void fp_log_begin(struct fp_engine *e, int kind, int x, int y, const void *body, size_t size);
+void fp_log_end(struct fp_engine *e);
+int fp_log_put(struct fp_log *log, int kind, int x, int y, const void *first, size_t first_size, const void *second,
+               size_t second_size);
+void fp_log_follow(struct fp_engine *e);
+bool fp_fire(struct fp_engine *e, int64_t when);
 void fp_loop_begin(void);
 int fp_turn(struct fp_engine *e, struct fp_turn *turn);
 

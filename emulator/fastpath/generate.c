@@ -47,7 +47,7 @@ fp_generate_batch(struct fp_engine *e)
 {
     struct fp_generator *g = e->generator;
     uint8_t *frame = e->wire.in->frames[0];
-    int64_t now = fp_now(e);
+    int64_t now = fp_wall(e);
 
     if (!fp_has(e, SLOT_RCTL, RCTL_EN_MASK) || !e->link.up) {
         fp_arm(e, &e->generation, now + UNREADY_NS);

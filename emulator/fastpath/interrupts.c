@@ -24,12 +24,19 @@ withheld(struct fp_engine *e, uint32_t vector, enum fp_held why)
 static void
 message(struct fp_engine *e, uint32_t vector)
 {
-    if (e->mode == FP_MSIX && e->trigger != NULL) {
+    bool follows = e->log != NULL && e->log->follows;
+
+    if (e->mode == FP_MSIX && (e->trigger != NULL || follows)) {
         if (!e->master || vector >= e->messages) {
             return;
         }
         if ((e->masked >> vector & 1) == 0) {
-            e->trigger(e->trigger_context, vector);
+            if (e->log != NULL) {
+                fp_log_put(e->log, FP_LOG_INTERRUPT, 1, (int)vector, NULL, 0, NULL, 0);
+            }
+            if (!follows) {
+                e->trigger(e->trigger_context, vector);
+            }
             return;
         }
     }

@@ -26,7 +26,7 @@ patience(struct fp_engine *e, int64_t deadline, struct timespec *time)
     if (next == FP_NEVER) {
         return NULL;
     }
-    left = next - fp_now(e);
+    left = next - fp_wall(e);
     if (left < 0) {
         left = 0;
     }
@@ -109,28 +109,28 @@ static int
 wait(struct fp_engine *e, struct pollfd *watched, int64_t deadline)
 {
     struct timespec time;
-    int64_t until;
+    int64_t until, now;
     int many;
 
-    while (fp_now(e) < e->awake_until) {
+    while ((now = fp_wall(e)) < e->awake_until) {
         if (fp_look_at_tails(e)) {
             return 0;
         }
         many = look(watched);
-        if (many != 0 || fp_next_timer(e) <= e->now || deadline <= e->now) {
+        if (many != 0 || fp_next_timer(e) <= now || deadline <= now) {
             return many;
         }
         sched_yield();
     }
     if (e->hasty) {
         e->hasty = false;
-        until = fp_now(e) + NAP;
+        until = fp_wall(e) + NAP;
         many = ppoll(watched + 1, 2, patience(e, until < deadline ? until : deadline, &time), NULL);
         return many < 0 ? many : look(watched);
     }
     if (must_look(e)) {
         e->nap_ns = e->nap_ns < NAP ? NAP : e->nap_ns * 2 < NAP_MOST ? e->nap_ns * 2 : NAP_MOST;
-        until = fp_now(e) + e->nap_ns;
+        until = fp_wall(e) + e->nap_ns;
         if (until < deadline) {
             deadline = until;
         }
@@ -177,7 +177,7 @@ fp_turn(struct fp_engine *e, struct fp_turn *turn)
         while (fp_wire_backlog(e)) {
             fp_wire_poll(e);
         }
-        if (turn->deadline != FP_NEVER && fp_now(e) >= turn->deadline) {
+        if (turn->deadline != FP_NEVER && fp_wall(e) >= turn->deadline) {
             reasons |= FP_TIME;
         }
         if (e->attention) {

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "memory.h"
 
+#include "log.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -234,7 +236,7 @@ all_mapped(const struct fp_memory *m, uint64_t iova, size_t size, bool write)
 }
 
 bool
-fp_read(struct fp_memory *m, uint64_t iova, void *to, size_t size)
+fp_memory_read(struct fp_memory *m, uint64_t iova, void *to, size_t size)
 {
     uintptr_t address = direct(m, iova, size, false);
     uint8_t *at = to;
@@ -255,15 +257,12 @@ fp_read(struct fp_memory *m, uint64_t iova, void *to, size_t size)
     return true;
 }
 
-bool
-fp_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size)
+static bool
+write_pieces(struct fp_memory *m, uint64_t iova, const void *from, size_t size)
 {
-    uintptr_t address = direct(m, iova, size, true);
     const uint8_t *at = from;
+    uintptr_t address;
 
-    if (address != 0) {
-        return copy_to(address, from, size);
-    }
     if (!all_mapped(m, iova, size, true)) {
         return false;
     }
@@ -281,23 +280,53 @@ fp_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size)
 }
 
 bool
+fp_memory_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size, int at_once)
+{
+    uintptr_t address = direct(m, iova, size, true);
+    uint64_t word = 0;
+
+    if (address == 0) {
+        return write_pieces(m, iova, from, size);
+    }
+    if (at_once == 0 || address % size != 0) {
+        return copy_to(address, from, size);
+    }
+    memcpy(&word, from, size);
+    return at_once == 8 ? put64(address, word) : put32(address, (uint32_t)word);
+}
+
+bool
+fp_read(struct fp_memory *m, uint64_t iova, void *to, size_t size)
+{
+    if (__builtin_expect(m->log != NULL, 0)) {
+        return fp_log_dma_read(m, iova, to, size);
+    }
+    return fp_memory_read(m, iova, to, size);
+}
+
+bool
+fp_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size)
+{
+    if (__builtin_expect(m->log != NULL, 0)) {
+        return fp_log_dma_write(m, iova, from, size, 0);
+    }
+    return fp_memory_write(m, iova, from, size, 0);
+}
+
+bool
 fp_store64(struct fp_memory *m, uint64_t iova, uint64_t value)
 {
-    uintptr_t address = direct(m, iova, sizeof(value), true);
-
-    if (address == 0 || address % sizeof(value) != 0) {
-        return fp_write(m, iova, &value, sizeof(value));
+    if (__builtin_expect(m->log != NULL, 0)) {
+        return fp_log_dma_write(m, iova, &value, sizeof(value), sizeof(value));
     }
-    return put64(address, value);
+    return fp_memory_write(m, iova, &value, sizeof(value), sizeof(value));
 }
 
 bool
 fp_store32(struct fp_memory *m, uint64_t iova, uint32_t value)
 {
-    uintptr_t address = direct(m, iova, sizeof(value), true);
-
-    if (address == 0 || address % sizeof(value) != 0) {
-        return fp_write(m, iova, &value, sizeof(value));
+    if (__builtin_expect(m->log != NULL, 0)) {
+        return fp_log_dma_write(m, iova, &value, sizeof(value), sizeof(value));
     }
-    return put32(address, value);
+    return fp_memory_write(m, iova, &value, sizeof(value), sizeof(value));
 }

@@ -16,11 +16,14 @@ struct fp_region {
     bool readable, writable;
 };
 
+struct fp_log;
+
 struct fp_memory {
     struct fp_region *regions; /* by rising iova */
     size_t count, room;
     size_t recent;
     bool enabled; /* the function is a bus master */
+    struct fp_log *log; /* of every access, or NULL */
 };
 
 /* Take over SIGBUS for accesses to guest memory. Returns 0, or -1 with errno. */
@@ -36,5 +39,9 @@ bool fp_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size)
 /* One naturally aligned word, visible at once and after all earlier writes. */
 bool fp_store64(struct fp_memory *m, uint64_t iova, uint64_t value);
 bool fp_store32(struct fp_memory *m, uint64_t iova, uint32_t value);
+
+/* The same without a log; at_once: 4 or 8 for one word, 0. */
+bool fp_memory_read(struct fp_memory *m, uint64_t iova, void *to, size_t size);
+bool fp_memory_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size, int at_once);
 
 #endif

@@ -71,9 +71,14 @@ fp_bar_read(void *engine, uint64_t offset, uint32_t size, uint64_t *value)
     if (place != 0 && e->hooks[place - 1] == FP_COLD) {
         return 1;
     }
+    fp_step_begins(e, FP_LOG_READ, 0, 4, &offset, sizeof(offset));
     fp_other_side(e, FP_REGISTER_READ, offset, 0, 0, 0);
     *value = place != 0 ? fp_hook_read(e, place - 1) : 0;
     fp_tell(e, FP_REGISTER_READ, offset, *value, 0, 0, NULL, 0);
+    if (e->log != NULL) {
+        fp_log_put(e->log, FP_LOG_RESULT, 0, 0, value, sizeof(*value), NULL, 0);
+        fp_log_end(e);
+    }
     return 0;
 }
 
@@ -86,6 +91,9 @@ fp_written(struct fp_engine *e, uint32_t offset, uint32_t value)
     if (place != 0 && e->hooks[place - 1] == FP_COLD) {
         return false;
     }
+    if (e->log != NULL) {
+        fp_log_begin(e, FP_LOG_WRITE, 0, 4, (const uint64_t[2]){ offset, value }, 16);
+    }
     fp_tell(e, FP_REGISTER_WRITTEN, offset, value, 0, 0, NULL, 0);
     if (place != 0) {
         slot = place - 1;
@@ -97,6 +105,7 @@ fp_written(struct fp_engine *e, uint32_t offset, uint32_t value)
         fp_hook_write(e, slot, old, new | (value & rule->sc));
     }
     fp_other_side(e, FP_REGISTER_WRITTEN, offset, value, 0, 0);
+    fp_step_ends(e);
     return true;
 }
 

@@ -132,8 +132,17 @@ keep_for_flush(struct fp_engine *e, const uint8_t *frame, size_t size)
     }
 }
 
-void
-fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
+/* A wire of Python's takes down by itself what leaves (wire.py). */
+static void
+take_down(struct fp_engine *e, const uint8_t *frame, size_t size)
+{
+    if (e->log != NULL && e->wire.kind != FP_WIRE_PYTHON) {
+        fp_log_put(e->log, FP_LOG_FRAME_OUT, 0, 0, frame, size, NULL, 0);
+    }
+}
+
+static void
+emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 {
     struct fp_wire *w = &e->wire;
 
@@ -170,10 +179,18 @@ fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 }
 
 void
+fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size)
+{
+    take_down(e, frame, size);
+    emit(e, frame, size);
+}
+
+void
 fp_emit_segment(struct fp_engine *e, const struct fp_departure *d, const uint8_t *frame, size_t size)
 {
+    take_down(e, frame, size);
     if (e->wire.kind != FP_WIRE_TAP || !fp_tap_segment(&e->wire, d, frame, size)) {
-        fp_emit(e, frame, size);
+        emit(e, frame, size);
     }
 }
 
@@ -188,10 +205,12 @@ fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size)
     }
     e->wire.arrived++;
     fp_capture_frame(&e->wire, frame, size, 1);
+    fp_step_begins(e, FP_LOG_FRAME_IN, 0, 0, frame, size);
     if (fp_has(e, SLOT_WUC, WUC_PME_EN_MASK)) {
         e->up.wake(e->handle, frame, size);
     }
     fp_arrive_here(e, frame, size, false);
+    fp_step_ends(e);
 }
 
 static size_t

@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from emulator.bundle.entries import Kind
 from emulator.errors import WorldError
 from emulator.wires.capture import CapturedWire
 from emulator.wires.dgram import DgramWire
@@ -18,6 +19,7 @@ from emulator.wires.tap import TapWire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emulator.bundle.log import Log
     from emulator.fastpath.engine import Engine
     from emulator.wires.address import Sockaddr
     from emulator.wires.capture import CaptureFile
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 class NativeWire:
     """``wire``, whose frames the engine moves where it knows how: datagrams, TAP, nobody, a stream's connection."""
 
-    def __init__(self, engine: Engine, wire: WireEnd) -> None:
+    def __init__(self, engine: Engine, wire: WireEnd, log: Log | None = None) -> None:
+        self._log = log
         self._engine, self._lib = engine, engine.lib
         self._native = engine.e.wire
         self._wire = wire
@@ -100,6 +103,8 @@ class NativeWire:
 
     def emit(self, frame: bytes) -> None:
         """Send one frame, at the latest when the engine waits next."""
+        if self._log is not None and self._native.kind == self._lib.FP_WIRE_PYTHON:
+            self._log.put(Kind.FRAME_OUT, 0, 0, frame)
         if self._moved_here:
             self._wire.emit(frame)
         elif self._native.kind == self._lib.FP_WIRE_PYTHON:

@@ -21,10 +21,12 @@ STEPS_EACH = 500
 EVERY_S = 2.0
 
 
-def drive(seed: int, steps: int) -> Pair:
+def drive(seed: int, steps: int, *, paced: bool = False) -> Pair:
     """Drive a fresh pair for ``steps`` steps that ``seed`` chooses; Differ says where it parts."""
     choose = Random(seed)  # noqa: S311 - reproducible, not secret
     pair = Pair(tuple(InterruptMode)[seed // 4 % 3] if seed % 4 == 3 else InterruptMode.MSIX)
+    for world in pair.worlds:
+        world.nic.interrupts.paced = paced
     for _ in range(steps):
         pair.step(next_step(pair, choose))
     pair.compare_registers()

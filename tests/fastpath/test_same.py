@@ -32,6 +32,11 @@ def test_chosen_steps_leave_both_cards_alike(seed: int) -> None:
     drive(seed, 500)
 
 
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_so_they_do_at_the_guest_s_own_pace(seed: int) -> None:
+    drive(seed, 500, paced=True)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.randoms(use_true_random=False), st.sampled_from(list(InterruptMode)))
 def test_any_steps_leave_both_cards_alike(choose: Random, mode: InterruptMode) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emulator.bundle.entries import Entry
 
 ROOT = Path(__file__).parents[2]
-ENGINES = ("python",)
+ENGINES = ("native", "python")
 OUTCOMES = (Kind.RESULT, Kind.DMA_WRITE, Kind.FRAME_OUT, Kind.INTERRUPT)
 
 
