@@ -5,14 +5,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import UsageError
 from harness.guest.driver import DriverFile
+from harness.kernel.config import find_config
+from harness.kernel.needs import lacks, must_serve, reasons, told
 from harness.opening import materials
 from harness.report import results
 from harness.report.results import ExitStatus
+from harness.spec import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHECKS = Path(__file__).parent / "checks"
 
@@ -77,6 +84,28 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     return arguments
 
 
+def check_config(kernel: str, say: Callable[[str], None]) -> ExitStatus:
+    """Say what the checks need of a kernel and what it lacks; LACKS if a must-claim could not be judged."""
+    parts = materials(kernel)
+    release = parts.image.kernel_release
+    config = find_config(kernel, release, parts.cache)
+    found = lacks(config, CHECKS) if config else ()
+    for line in told(config, found, release):
+        say(line)
+    book = catalogue.load()
+    gone = any(lack.need.lab or any(results.is_must(book.get(name)) for name in lack.claims) for lack in found)
+    return ExitStatus.LACKS if gone or config is None else ExitStatus.HOLDS
+
+
+def falls_away(kernel: str) -> dict[str, str]:
+    """Return the claims that cannot be judged on a kernel, with the reason. Raises EnvironmentLacks if none can."""
+    parts = materials(kernel)
+    config = find_config(kernel, parts.image.kernel_release, parts.cache)
+    found = lacks(config, CHECKS) if config else ()
+    must_serve(found)
+    return dict(reasons(found))
+
+
 def run(request: RunRequest) -> ExitStatus:
     """Run the checks and return what the run found; results.json, index.html and junit.xml lie in the report.
 
@@ -90,7 +119,8 @@ def run(request: RunRequest) -> ExitStatus:
         _make_room(request.ktap)
     outcome = request.report / "results.json"
     outcome.unlink(missing_ok=True)
-    code = pytest.main(pytest_arguments(request))
+    gone = falls_away(request.kernel)
+    code = pytest.main(pytest_arguments(request) + [f"--falls-away={name}={reason}" for name, reason in gone.items()])
     if code == pytest.ExitCode.USAGE_ERROR:
         return ExitStatus.USAGE
     if code == pytest.ExitCode.NO_TESTS_COLLECTED and (request.expression or request.claim_ids):

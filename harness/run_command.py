@@ -35,12 +35,19 @@ def declare(verb: argparse.ArgumentParser) -> None:
     engine_option(verb)
     module_option(verb)
     fault_option(verb)
+    verb.add_argument(
+        "--kernel-config-check",
+        action="store_true",
+        help="say what the checks need of the kernel, what it lacks and which claims fall away; run nothing",
+    )
     verb.add_argument("--go-fd", type=int, help=argparse.SUPPRESS)
     lab_options(verb)
 
 
-def command(arguments: argparse.Namespace, _progress: Progress, _say: Callable[[str], None]) -> ExitStatus:
+def command(arguments: argparse.Namespace, _progress: Progress, say: Callable[[str], None]) -> ExitStatus:
     """Run the checks as the options ask for; pytest's plugin shows the progress."""
+    if arguments.kernel_config_check:
+        return run.check_config(arguments.kernel, say)
     return run.run(
         run.RunRequest(
             report=arguments.report.absolute(),

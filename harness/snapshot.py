@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from guest_images.build import MANIFEST
 from guest_images.cache import file_sha256, finished_folder, locked
 from harness.deadline import Deadline
-from harness.errors import UsageError
+from harness.errors import EnvironmentLacks, UsageError
 from harness.guest.deploy import agent_digest, deploy
 from harness.guest.dql_probes import of_guest, save
 from harness.guest.driver import NAME
@@ -33,6 +33,7 @@ STATE = "state"
 KEPT = 4
 FORMAT = 4
 """To be counted up when what ``boot`` does changes."""
+DYNAMIC_EVENTS = "/sys/kernel/tracing/dynamic_events"
 QUIET = (
     ("net.ipv6.conf.default.addr_gen_mode", "1"),
     ("net.ipv6.conf.default.accept_ra", "0"),
@@ -104,6 +105,10 @@ def instrument(guest: Guest, folder: Path, *, driver: bool) -> None:
 
     Without ``driver`` what is learnt of it, and probes on it, wait until it is there.
     """
+    if not guest.agent.exists(DYNAMIC_EVENTS):
+        raise EnvironmentLacks(
+            f"the guest's kernel must have dynamic trace events (CONFIG_FPROBE_EVENTS), and has no {DYNAMIC_EVENTS}"
+        )
     guest.agent.write("/sys/kernel/tracing/saved_cmdlines_size", "1024")
     (folder / KALLSYMS).write_bytes(guest.agent.read_bytes("/proc/kallsyms"))
     guest.trace.define([probe for probe in STANDARD if driver or not probe.place.startswith(f"{NAME}_")])

@@ -34,13 +34,30 @@ def test_a_bzimage_with_its_build_tree_is_booted_and_judged(tmp_path: Path) -> N
         (tree / name).write_bytes((installed / name).read_bytes())
     (tree / "include/config").mkdir(parents=True)
     (tree / "include/config/kernel.release").write_text(f"{release}\n")
-    command = [sys.executable, "-m", "harness.cli", "run", "--claims", "IRQ-02", "--report", str(tmp_path / "report")]
-    command += ["--kernel", str(program), "--modules", str(tree)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    config = (program.parent / f"config-{release}").read_text()
+    (tree / ".config").write_text(config.replace("CONFIG_BQL=y", "# CONFIG_BQL is not set"))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "harness.cli", "run", "--kernel", str(program), "--modules", str(tree), *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S, check=False)
+
+    done = run("--claims", "IRQ-02,BQL-03", "--report", str(tmp_path / "report"))
+    assert done.returncode == 3, done.stdout[-3000:] + done.stderr[-2000:]
     results = json.loads((tmp_path / "report/results.json").read_text())
-    assert next(c["verdict"] for c in results["claims"] if c["id"] == "IRQ-02") == "held"
+    found = {claim["id"]: (claim["verdict"], claim["reason"]) for claim in results["claims"]}
+    assert found["IRQ-02"][0] == "held"
+    assert found["BQL-03"][0] == "not run"
+    assert "the guest's kernel lacks CONFIG_BQL (byte queue limits and their counters)" in found["BQL-03"][1]
     assert release in json.dumps(results)
+    told = run("--kernel-config-check")
+    assert told.returncode == 3
+    assert f"{release}: {tree / '.config'}" in told.stdout
+    assert "MISSING  byte queue limits and their counters: BQL" in told.stdout
+    assert "falls away: BQL-03, " in told.stdout
+    (tree / ".config").write_text(config.replace("CONFIG_FTRACE=y", ""))
+    done = run("--claims", "IRQ-02", "--report", str(tmp_path / "report"))
+    assert done.returncode == 3
+    assert "the guest's kernel lacks CONFIG_FTRACE (trace events, the guest's witness)" in done.stderr
 
 
 def test_a_kernel_that_is_none_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
