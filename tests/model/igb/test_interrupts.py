@@ -25,6 +25,8 @@ from device_model.igb.spec.interrupts import (
     IVAR,
     IVAR_MISC,
 )
+from device_model.igb.spec.receive import RDLEN
+from device_model.igb.spec.transmit import TDLEN
 from device_model.ports import InterruptMode
 
 from .world import World
@@ -214,6 +216,60 @@ def test_writing_eitr_without_cnt_ingr_loads_the_counter(bench: Bench) -> None:
     assert bench.sent == [5], "CNT_INGR leaves the counter alone"
     bench.put(EITR, 300 << 2, 5)
     assert bench.sent == [5, 5], "counter 0 lets the pending message go"
+
+
+def pace(bench: Bench, answer_us: int) -> None:
+    """Let the card know a guest that takes ``answer_us`` for a message of vector 7, and send it another."""
+    bench.world.nic.interrupts.paced = True
+    for vector in (5, 7):
+        bench.put(EITR, 2 << 2 | 1 << 31, vector)
+    bench.put(TDLEN, 4096, 3)
+    bench.put(RDLEN, 4096, 3)
+    bench.world.nic.interrupts.raise_transmit(3)
+    bench.world.clock.advance(4 * answer_us * US)  # a quarter of the first answer counts
+    bench.put(EIMS, 1 << 7)
+    bench.world.nic.interrupts.raise_transmit(3)
+    bench.put(EIMS, 1 << 7)
+    bench.sent.clear()
+
+
+@pytest.mark.parametrize(("answer_us", "gap_us"), [(10, 80), (40, 320), (1000, 500)])
+def test_what_was_sent_is_told_at_the_guest_s_own_pace(bench: Bench, answer_us: int, gap_us: int) -> None:
+    pace(bench, answer_us)
+    bench.world.nic.interrupts.raise_transmit(3)
+    bench.world.clock.advance((gap_us - 1) * US)
+    assert bench.sent == []
+    bench.world.clock.advance(1 * US)
+    assert bench.sent == [7], "eight times as long as an answer takes, 500 us at most"
+
+
+def test_half_a_ring_ends_that_pace(bench: Bench) -> None:
+    pace(bench, 10)
+    bench.world.nic.interrupts.raise_transmit(3, 127)
+    bench.world.clock.advance(10 * US)
+    assert bench.sent == []
+    bench.world.nic.interrupts.raise_transmit(3, 1)
+    assert bench.sent == [7]
+
+
+def test_what_was_received_is_told_at_once(bench: Bench) -> None:
+    bench.put(IVAR, 0x8787, 3)
+    pace(bench, 10)
+    bench.world.clock.advance(2 * US)
+    bench.world.nic.interrupts.raise_receive(3)
+    assert bench.sent == [7], "no more than EITR asks for"
+
+
+def test_an_answer_that_gets_quicker_quickens_the_pace(bench: Bench) -> None:
+    pace(bench, 40)
+    bench.world.clock.advance(1000 * US)
+    bench.world.nic.interrupts.raise_transmit(3)
+    bench.put(EIMS, 1 << 7)
+    bench.world.nic.interrupts.raise_transmit(3)
+    bench.world.clock.advance(239 * US)
+    assert bench.sent == [7]
+    bench.world.clock.advance(1 * US)
+    assert bench.sent == [7, 7], "three quarters of 40 us are left of the answer that counted, eight times"
 
 
 def test_eitr_survives_a_software_reset_but_the_masks_do_not(bench: Bench) -> None:
