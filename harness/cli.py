@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from harness import claims_command, compare_command, docs_command, matrix_command, mutants_command, run_command
 from harness.bench import command as bench_command
+from harness.bundle import record, replay
 from harness.console import Console, complain, say
 from harness.debug import command as debug_command
 from harness.errors import UsageError, WorldError
@@ -40,6 +41,8 @@ VERBS = (
     debug_command.DEBUG,
     debug_command.SHELL,
     explore_command.VERB,
+    record.VERB,
+    replay.VERB,
     docs_command.VERB,
 )
 

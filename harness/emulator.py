@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 READY = b"hilnic: ready"
+BUNDLE_LOG = "bundle.log"
 READY_S = 30.0
 REPOSITORY = Path(__file__).resolve().parents[1]
 INTERRUPTS = ("msix", "msi", "intx")
@@ -32,7 +33,7 @@ class CardOptions:
     without ``capture`` no frame is written to wire.pcapng. Without ``posted`` a CPU of the guest that writes a register
     waits for the card's answer. ``engine`` runs the card; empty: the usual one, or the one that patches need.
     ``faults`` are in force from the start, each as ``hold_interrupts vector=3``. QEMU gives up a card that does not
-    answer for ``patience_s`` seconds (0: its own 5).
+    answer for ``patience_s`` seconds (0: its own 5). With ``log`` the card's log is kept, by which it can be replayed.
     """
 
     kind: str = "hilnic"
@@ -48,6 +49,7 @@ class CardOptions:
     engine: str = ""
     faults: tuple[str, ...] = ()
     patience_s: int = 0
+    log: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no card can be."""
@@ -69,7 +71,7 @@ class CardSockets:
     peer: Path
 
 
-def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) -> tuple[str, ...]:
+def card_arguments(options: CardOptions, sockets: CardSockets, folder: Path) -> tuple[str, ...]:
     """Return the emulator's arguments."""
     arguments = [
         *("--socket", str(sockets.vfio_user), "--control", str(sockets.control)),
@@ -77,7 +79,9 @@ def card_arguments(options: CardOptions, sockets: CardSockets, capture: Path) ->
         *("--irq", options.interrupts, "--mac", options.mac, "--rate", options.rate),
     ]
     if options.capture:
-        arguments += ["--capture", str(capture)]
+        arguments += ["--capture", str(folder / "wire.pcapng")]
+    if options.log:
+        arguments += ["--bundle-log", str(folder / BUNDLE_LOG)]
     if options.msix_vectors is not None:
         arguments += ["--msix-vectors", str(options.msix_vectors)]
     engine = options.engine or ("python" if options.patches else "")
@@ -96,7 +100,7 @@ class CardProcess:
     def __init__(self, options: CardOptions, sockets: CardSockets, folder: Path, python: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         argv = (*(python or (sys.executable,)), "-m", "emulator")
-        argv += card_arguments(options, sockets, folder / "wire.pcapng")
+        argv += card_arguments(options, sockets, folder)
         (folder / "emulator.argv").write_text("\n".join(argv) + "\n")
         environment = {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
         self.child = Child("the card", argv, folder / "emulator.log", env=environment)

@@ -165,6 +165,16 @@ class Lab:
         return "booted" if self._guest is not None else "off"
 
     @property
+    def cards(self) -> int:
+        """How many cards there have been."""
+        return self._cards
+
+    @property
+    def guests(self) -> int:
+        """How many guests there have been."""
+        return self._guests
+
+    @property
     def guest_folder(self) -> Path:
         """Where the present guest's artefacts are."""
         return self.folder / f"guest-{self._guests}"
@@ -258,7 +268,8 @@ class Lab:
         if options is None or options.kind == QEMU_IGB:
             return options
         default = self.default
-        return replace(options, engine=options.engine or default.engine, faults=options.faults or default.faults)
+        faults = options.faults or default.faults
+        return replace(options, engine=options.engine or default.engine, faults=faults, log=options.log or default.log)
 
     def replug(self, options: CardOptions | None = None) -> Bound:
         """Replace the card by a new one, of ``options`` or the default; see ``unplug``."""

@@ -31,6 +31,8 @@ CHECK_TIMEOUT_S = 300
 class RunRequest:
     """What one run of the checks is to do. Empty texts mean "no restriction" or "the lab's default".
 
+    ``record`` becomes a bundle of the whole run.
+
     A run that is not narrowed judges the must-claims, or with ``every_claim`` all that have a check.
     """
 
@@ -50,6 +52,7 @@ class RunRequest:
     module: Path | None = None
     go_fd: int | None = None
     faults: tuple[str, ...] = ()
+    record: Path | None = None
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -78,6 +81,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     if request.go_fd is not None:  # whoever waits for a person does not wait within a check's time
         arguments += [f"--go-fd={request.go_fd}", "-o", "timeout_func_only=true"]
     arguments += [f"--fault={text}" for text in request.faults]
+    arguments += [f"--record={request.record}"] if request.record else []
     arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:
         arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]

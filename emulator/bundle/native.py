@@ -6,6 +6,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from device_model.ports import MemoryFault
 from emulator.bundle.entries import END, HEAD, Entry, Kind, entry_at, head_at
 from emulator.bundle.log import Room
 from emulator.bundle.reader import Difference, Reader
@@ -206,6 +207,13 @@ class NativeReader(NativeLog, Reader):
         """Whoever does a step has read it."""
         self.begin(Kind.CONTROL)
         return True
+
+    def missing(self, iova: int, size: int) -> bytes:
+        """Return what somebody who looks at the card reads. Raises MemoryFault if the card itself asks."""
+        if self._log.depth:
+            raise MemoryFault(iova, size)
+        self.at = int(self._log.at)
+        return self.recall(iova, size)
 
     def close(self) -> None:
         """Let go of the engine."""

@@ -21,6 +21,7 @@ from emulator.bundle.entries import (
     parse_header,
     whole,
 )
+from emulator.bundle.recall import Recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ class Reader:
         self.step: Entry | None = None
         self.depth = 0
         self._steps = 0
+        self._recall = Recall(self.data, self.start)
         if self.closed:
             _, self.lost_steps, self.lost_bytes = END.unpack_from(data, end - END.size)
 
@@ -92,6 +94,10 @@ class Reader:
         if head is not None and FIRST_OUTCOME <= head[0] < Kind.END:
             raise Difference(self.step, entry_at(self.data, self.at, self.at, head), None)
 
+    def recall(self, iova: int, size: int) -> bytes:
+        """Return guest memory as the card knows it by now; what it has never seen is zero."""
+        return self._recall.read(self.at, iova, size)
+
     def number_of(self, at: int) -> int:
         """Return the number of the entry at byte ``at``."""
         number, place = 0, self.start
@@ -121,10 +127,10 @@ class Reader:
         self._pass(entry)
         return entry.x
 
-    def dma_read(self, iova: int, size: int, read: Callable[[int, int], bytes]) -> bytes:
+    def dma_read(self, iova: int, size: int, read: Callable[[int, int], bytes]) -> bytes:  # noqa: ARG002 - nothing is there
         """Return what was there. Raises MemoryFault and Difference."""
         if not self.depth:
-            return read(iova, size)
+            return self.recall(iova, size)
         entry = self._expect()
         same = entry.kind == Kind.DMA_READ and ADDRESS.unpack_from(entry.body)[0] == iova
         failed = same and not entry.x

@@ -21,6 +21,7 @@ from emulator.control.commands import Commands
 from emulator.errors import UsageError
 from emulator.families import FAMILIES, Strapping, Surroundings
 from emulator.pci import ConfigSpace, expose
+from emulator.recorder import KINDS
 from emulator.vfu.device import ClientReset, DmaRegion
 from emulator.wires.null import NullWire
 
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 
     from emulator.bundle.entries import Entry, Header
     from emulator.card import Card
+    from emulator.rules.rule import Rule
     from emulator.vfu.context import Context
+
+
+VISITORS = 1001
+"""The number of the first rule that is not one of those that the card had."""
 
 
 class NoClient:
@@ -82,6 +88,7 @@ class Replay:
         self.card = _card(header, self.engine, self.log, self._undo)
         self.events = self.card.recorder()
         self.events.select(())
+        self._until: Rule | None = None
         self._commands = Commands(self.card, self.events)
         self._device = LoggedDevice(self.card.endpoint, self.log)
         if isinstance(self.log, NativeReader):
@@ -97,6 +104,19 @@ class Replay:
             Kind.TIMER: self._fire,
             Kind.CONTROL: self._command,
         }
+
+    def stand_at(self, event: int) -> None:
+        """Let the card stand at the event of this number, where whoever is served by its halt can look at it."""
+        rules = self.card.rules
+        rules.visitors_from = VISITORS
+        rules.halt.ignores = lambda rule: rule.owner is None
+        self.events.select(KINDS)
+        self._until = rules.add(f"stop times=1 when * nth={event + 1}", owner=self)
+
+    @property
+    def stood(self) -> bool:
+        """Whether the event of ``stand_at`` has come."""
+        return self._until is not None and self._until.acted > 0
 
     def step(self) -> Entry | None:
         """Do the next step and return it; None at the end. Raises Difference, BundleDamaged."""
@@ -149,6 +169,8 @@ class Replay:
 
     def _command(self, entry: Entry) -> None:
         request = json.loads(entry.body)
+        if request["command"] == "step":
+            request = {"command": "rule", "text": f"stop times=1 when {request.get('to', '*')}"}
         with suppress(CommandError, FaultError, UsageError):  # it was refused then, too
             self._commands.run(request.pop("command"), request)
 

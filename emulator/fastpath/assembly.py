@@ -43,6 +43,8 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
         timed_by(log, around.clock)
         trigger = logged_trigger(trigger, log)
     memory = NativeMemory(engine)
+    if isinstance(log, NativeReader):
+        memory.missing = log.missing
     interrupts = NativeInterruptPort(engine, around.space, trigger)
     wire = NativeWire(engine, around.wire, log)
     undo.callback(wire.close)

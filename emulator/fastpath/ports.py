@@ -23,6 +23,11 @@ MODES = {InterruptMode.MSIX: 0, InterruptMode.MSI: 1, InterruptMode.INTX: 2}
 """In the order of ``enum fp_mode``."""
 
 
+def no_memory(iova: int, size: int) -> bytes:
+    """Raise MemoryFault."""
+    raise MemoryFault(iova, size)
+
+
 class NativeMemory(GuestMemory):
     """Implements the HostMemory port on the engine's own regions: memory.c."""
 
@@ -30,6 +35,8 @@ class NativeMemory(GuestMemory):
         """Start with nothing mapped."""
         self._engine = engine
         self._memory = engine.ffi.addressof(engine.e.memory)
+        self.missing: Callable[[int, int], bytes] = no_memory
+        """What is read where nothing is mapped."""
         super().__init__()
 
     @property
@@ -59,7 +66,7 @@ class NativeMemory(GuestMemory):
         """Return ``size`` bytes at ``iova``."""
         data = bytearray(size)
         if size and not self._engine.lib.fp_read(self._memory, iova, self._engine.ffi.from_buffer(data), size):
-            raise MemoryFault(iova, size)
+            return self.missing(iova, size)
         return bytes(data)
 
     def write(self, iova: int, data: bytes) -> None:

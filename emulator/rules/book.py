@@ -37,15 +37,21 @@ class Rules:
         self._clock = clock
         self._rules: dict[int, Rule] = {}
         self._next = 1
+        self.visitors_from: int | None = None
+        """From where rules that have an owner are numbered, so that those without keep the numbers that they had."""
 
     def add(self, text: str, owner: object = None) -> Rule:
         """Put the rule that ``text`` describes in force (rule.FORM), for ``owner``."""
-        rule = parse_rule(text, self._next)
+        apart = owner is not None and self.visitors_from is not None
+        rule = parse_rule(text, (apart and self.visitors_from) or self._next)
         rule.owner = owner
         if len(self._rules) >= MOST:
             raise UsageError(f"there must be at most {MOST} rules at a time")
         self._try_out(rule.action)
-        self._next += 1
+        if apart:
+            self.visitors_from = rule.number + 1
+        else:
+            self._next += 1
         self._rules[rule.number] = rule
         self._watch()
         return rule

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from device_model.events import TOLD_BEFORE, Event, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.rules.rule import Rule
     from emulator.server import Controls, StopSignal
 
@@ -44,6 +46,9 @@ class Halt:
 
     def __init__(self) -> None:
         self.at: Halted | None = None
+        self.ignores: Callable[[Rule], bool] = lambda _rule: False
+        """Which rules it does not stand for."""
+
         self._controls: Controls | None = None
         self._stop: StopSignal | None = None
 
@@ -59,7 +64,7 @@ class Halt:
     def stand(self, where: Halted) -> None:
         """Stand until somebody says go, or nobody is connected, or the process is to end, or PATIENCE_S have passed."""
         controls, stop = self._controls, self._stop
-        if self.at is not None or controls is None or not controls.connected:
+        if self.at is not None or controls is None or not controls.connected or self.ignores(where.rule):
             return
         self.at = where
         until = time.monotonic() + PATIENCE_S

@@ -7,10 +7,12 @@ changed is taken back and the invariants of harness.settling must hold.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.bundle.recording import recorded
 from harness.emulator import ENGINES, CardOptions
 from harness.errors import NotComparable
 from harness.guest.driver import DriverFile
@@ -38,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what only the lab of the checks knows."""
     parser.addoption("--irq", default="msix", choices=("msix", "msi", "intx"), help="interrupt scheme of the card")
     parser.addoption("--card", default="hilnic", choices=("hilnic", "qemu-igb"), help="which card is plugged")
+    parser.addoption("--record", type=Path, default=None, metavar="FILE", help="make a bundle of the whole run")
     parser.addoption("--engine", default="", choices=("", *ENGINES), help="what runs our card; default: native")
 
 
@@ -90,7 +93,15 @@ def session_lab(
             wait_go(go)
             lab.take_driver(DriverFile.read(module))
         run_facts.update(lab.facts())
-        yield lab
+        file = request.config.getoption("--record")
+        if file is None:
+            yield lab
+        else:
+            with recorded(lab) as recording:
+                yield lab
+                recording.write(
+                    file, run_facts, why="hilnic record --claims", claims=request.config.getoption("--claims")
+                )
         run_facts["timings"] = ", ".join(f"{what} after {seconds:.2f} s" for what, seconds in lab.timings.items())
 
 

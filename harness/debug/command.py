@@ -8,12 +8,13 @@ import os
 import sys
 import tempfile
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import frames
+from harness.bundle.recording import recorded
 from harness.debug.lines import talk
 from harness.debug.session import Session
 from harness.debug.watcher import Watcher
@@ -72,16 +73,20 @@ class Opened:
 def opened(arguments: argparse.Namespace, progress: Progress) -> Iterator[Opened]:
     """Open a lab as the options ask for, its card bound, its link partner answering; all are gone afterwards."""
     progress.start("opening the lab")
+    file: Path | None = getattr(arguments, "bundle", None)
     try:
-        with open_lab(
-            own_folder(FOLDER.absolute()),
-            accelerator=arguments.accel,
-            kernel=arguments.kernel,
-            cpus=arguments.smp,
-            default=CardOptions(engine=arguments.engine, faults=tuple(arguments.fault), patience_s=PATIENCE_S),
-            say=progress.stage,
-            module=arguments.module,
-        ) as lab:
+        with (
+            open_lab(
+                own_folder(FOLDER.absolute()),
+                accelerator=arguments.accel,
+                kernel=arguments.kernel,
+                cpus=arguments.smp,
+                default=CardOptions(engine=arguments.engine, faults=tuple(arguments.fault), patience_s=PATIENCE_S),
+                say=progress.stage,
+                module=arguments.module,
+            ) as lab,
+            kept(lab, file) if file else nullcontext(),
+        ):
             bound = lab.bound()
             progress.close()
             with bound.peer.answering():
@@ -90,10 +95,28 @@ def opened(arguments: argparse.Namespace, progress: Progress) -> Iterator[Opened
         progress.close()
 
 
+@contextmanager
+def kept(lab: Lab, file: Path) -> Iterator[None]:
+    """Make a bundle at ``file`` of what happens in this context."""
+    with recorded(lab) as recording:
+        try:
+            yield
+            recording.files["dmesg.txt"] = lab.present.dmesg()
+            recording.files["events.txt"] = "\n".join(map(str, lab.bound().card.last_events()))
+        finally:
+            recording.write(file, lab.facts(), why="hilnic record")
+
+
 def debug(arguments: argparse.Namespace, progress: Progress, say: Callable[[str], None]) -> ExitStatus:
     """Hold a session on a screen where the terminal can show one, else line by line."""
-    with opened(arguments, progress) as lab, tempfile.TemporaryDirectory(prefix="hilnic-") as folder:
-        session = Session(lab.lab, lab.bound, Path(folder), arguments.vmlinux)
+    with opened(arguments, progress) as lab:
+        return hold(lab, arguments.vmlinux, say)
+
+
+def hold(lab: Opened, vmlinux: Path | None, say: Callable[[str], None]) -> ExitStatus:
+    """Carry out what is typed; BROKEN if there is no screen and a line was refused or failed."""
+    with tempfile.TemporaryDirectory(prefix="hilnic-") as folder:
+        session = Session(lab.lab, lab.bound, Path(folder), vmlinux)
         if plain := why_no_screen():
             say(f"{plain}, so there is no screen: a command a line, help lists them")
             failed = talk(session, iter(sys.stdin.readline, ""), say)

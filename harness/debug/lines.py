@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.debug.session import Finished
+from harness.debug.card_lines import Finished
 from harness.errors import UsageError, WorldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from harness.debug.session import Session
+    from harness.debug.card_lines import CardLines
 
 
-def talk(session: Session, lines: Iterable[str], say: Callable[[str], None]) -> int:
+def talk(session: CardLines, lines: Iterable[str], say: Callable[[str], None]) -> int:
     """Carry out ``lines`` until they end or one says quit; return how many were refused or failed."""
     failed = 0
     for line in lines:

@@ -13,7 +13,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout import Dimension, FormattedTextControl, HSplit, Layout, VSplit, Window
 from prompt_toolkit.widgets import TextArea
 
-from harness.debug.session import Finished
+from harness.debug.card_lines import Finished
 from harness.errors import UsageError, WorldError
 
 if TYPE_CHECKING:

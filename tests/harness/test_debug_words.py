@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.debug.card_lines import decoded, ring_lines
 from harness.debug.gdb import find_vmlinux, gdb_command, link_address
-from harness.debug.session import decoded, ring_lines
 from harness.errors import UsageError
 from harness.words import number, pairs, value
 
