@@ -141,12 +141,13 @@ class Card:
         values: dict[str, int] = self.call("counts")
         return values
 
-    def recording(self, *kinds: str) -> Recording:
+    def recording(self, *kinds: str, lossy: bool = False) -> Recording:
         """Return a context in which events of ``kinds`` are kept (without any: every kind the card keeps).
 
-        ``with card.recording("InterruptSent") as seen: …`` and then ``seen.all()``.
+        ``with card.recording("InterruptSent") as seen: …`` and then ``seen.all()``. A ``lossy`` one counts what the
+        card has overwritten instead of raising LabBroken.
         """
-        return Recording(self.call, kinds)
+        return Recording(self.call, kinds, lossy=lossy)
 
     def last_events(self, count: int = 1000) -> list[Seen]:
         """Return about the newest ``count`` kept events: what a failure report shows."""

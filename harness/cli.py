@@ -19,6 +19,7 @@ from harness.report.results import ExitStatus
 from harness.report.terminal import Progress
 from harness.seeded import command as seeded_command
 from harness.soak import command as soak_command
+from harness.timeline import command as timeline_command
 from harness.verb import RUN_EPILOGUE
 from harness.watch import command as watch_command
 
@@ -43,6 +44,7 @@ VERBS = (
     explore_command.VERB,
     record.VERB,
     replay.VERB,
+    timeline_command.VERB,
     docs_command.VERB,
 )
 

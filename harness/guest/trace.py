@@ -34,13 +34,18 @@ class TraceLostError(LabBroken):
 class Session:
     """One recording. ``records`` holds everything read so far, in order of time."""
 
-    def __init__(self, agent: Agent, instance: str, formats: Mapping[int, EventFormat], cpus: int) -> None:
+    def __init__(
+        self, agent: Agent, instance: str, formats: Mapping[int, EventFormat], cpus: int, *, lossy: bool
+    ) -> None:
         self._agent = agent
         self._instance = instance
         self._formats = formats
         self._cpus = cpus
         self._symbols: dict[int, str] = {}
+        self._lossy = lossy
         self.records: list[Record] = []
+        self.lost: dict[int, int] = {}
+        """Events that a CPU's buffer had no room for; only a lossy session goes on after that."""
 
     def path(self, name: str) -> str:
         """Return the path of a file of this instance."""
@@ -101,7 +106,8 @@ class Session:
         for cpu, content in enumerate(stats):
             numbers = parse_stats(content or "")
             gone = {name: numbers.get(name, 0) for name in ("overrun", "commit overrun", "dropped events")}
-            if missed or any(gone.values()):
+            self.lost[cpu] = int(sum(gone.values()))
+            if not self._lossy and (missed or any(gone.values())):
                 raise TraceLostError(f"the trace must be whole, but CPU {cpu} lost events: {gone}, {missed} gaps")
 
     def _named(self, record: Record) -> Record:
@@ -149,13 +155,14 @@ class Tracer:
         buffer_kb: int = 4096,
         clock: str = "mono",
         triggers: Mapping[str, str] | None = None,
+        lossy: bool = False,
     ) -> Iterator[Session]:
         """Record tracepoints (``napi:napi_poll``), probes and function entries until the end of the block.
 
         ``buffer_kb`` is per CPU. At the end recording stops and everything is read into ``records``. The instance is
         then empty and kept for the next session of its kind, since an emulated guest takes long to make one; after
-        function tracing or triggers, and after an exception, it goes away. Raises TraceLostError if events were lost,
-        UsageError for names the kernel does not know.
+        function tracing or triggers, and after an exception, it goes away. Raises TraceLostError if events were lost
+        (a ``lossy`` session counts them instead), UsageError for names the kernel does not know.
         """
         with ExitStack() as undo:
             instance = self._instance(buffer_kb, clock)
@@ -163,7 +170,11 @@ class Tracer:
             self.define(probes)
             names = [*events, *(probe.event for probe in probes)]
             session = Session(
-                self._agent, instance, self._formats(instance, names, with_functions=bool(functions)), self._cpus
+                self._agent,
+                instance,
+                self._formats(instance, names, with_functions=bool(functions)),
+                self._cpus,
+                lossy=lossy,
             )
             undo.callback(self._quiet, instance)
             for name, condition in (filters or {}).items():
@@ -178,7 +189,7 @@ class Tracer:
             yield session
             session.stop()
             session.read()
-            if not (functions or triggers):
+            if not (functions or triggers or any(session.lost.values())):
                 folders = [f"{instance}/events/{name.replace(':', '/')}" for name in names]
                 used = [f"{instance}/events/{name.replace(':', '/')}/filter" for name in filters or {}]
                 self._agent.write_many([*((f"{at}/enable", "0") for at in folders), *((at, "0") for at in used)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.checks.clocks import Clocks, Comparison, Confinement, Sighting, confinements, narrowest
+from harness.checks.clocks import Clocks, Comparison, Sighting, narrowest
 from harness.evidence import Evidence
 from harness.guest.probes import READ_REGISTER
 from harness.guest.ringbuffer import Record
 from harness.plots import Moment, Source
 from harness.seen import Seen
+from harness.timeline.clocks import Reading, readings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,31 +30,31 @@ def read(t_ns: int, offset: int) -> Seen:
 
 def test_each_read_confines_the_difference_between_two_entries() -> None:
     entries = [entry(AHEAD + 100, 0x0), entry(AHEAD + 140, 0x8), entry(AHEAD + 190, 0x10)]
-    found = confinements(entries, [read(130, 0x0), read(150, 0x8), read(220, 0x10)])
-    assert found == [Confinement(AHEAD - 30, AHEAD + 10), Confinement(AHEAD - 10, AHEAD + 40)]
-    assert narrowest(found) == Confinement(AHEAD - 10, AHEAD + 10)
+    found = readings(entries, [read(130, 0x0), read(150, 0x8), read(220, 0x10)])
+    assert found == [Reading(130, AHEAD - 30, AHEAD + 10), Reading(150, AHEAD - 10, AHEAD + 40)]
+    assert narrowest(found) == Reading(130, AHEAD - 10, AHEAD + 10)
 
 
 def test_registers_read_twice_and_other_tasks_are_left_out() -> None:
     entries = [entry(100, 0x0), entry(120, 0x8, pid=9), entry(140, 0x8), entry(150, 0x10), entry(170, 0x18)]
-    found = confinements(entries, [read(110, 0x0), read(130, 0x8), read(145, 0x8), read(160, 0x10)])
-    assert found == [Confinement(-10, 30), Confinement(-10, 10)], "0x0 lasts until the same task's next read"
+    found = readings(entries, [read(110, 0x0), read(130, 0x8), read(145, 0x8), read(160, 0x10)])
+    assert found == [Reading(110, -10, 30), Reading(160, -10, 10)], "0x0 lasts until the same task's next read"
 
 
 def test_clocks_that_drifted_apart_are_known_less_well_and_not_wrongly() -> None:
-    assert narrowest([Confinement(10, 20), Confinement(30, 40)]) == Confinement(20, 30)
+    assert narrowest([Reading(0, 10, 20), Reading(0, 30, 40)]) == Reading(0, 20, 30)
 
 
 class Bare(Comparison):
     """A comparison whose dumps have been made already."""
 
-    def __init__(self, *found: Confinement) -> None:
+    def __init__(self, *found: Reading) -> None:
         self._found = list(found)
         self._reads = 400
 
 
 def test_the_error_covers_what_the_clocks_did_between_two_comparisons() -> None:
-    assert Bare(Confinement(90, 110), Confinement(120, 131)).clocks() == Clocks(110, 21, 400)
+    assert Bare(Reading(0, 90, 110), Reading(0, 120, 131)).clocks() == Clocks(110, 21, 400)
     assert Bare().clocks() is None
 
 
@@ -64,7 +65,7 @@ def test_a_timeline_stands_on_the_cards_clock_and_begins_at_zero(tmp_path: Path)
         Sighting("wire", "sent", Source.PEER, 400_000),
         Sighting("card", "message", Source.DEVICE, 401_500),
     ]
-    Bare(Confinement(AHEAD - 7000, AHEAD + 7000)).timeline(evidence, "In", sightings)
+    Bare(Reading(0, AHEAD - 7000, AHEAD + 7000)).timeline(evidence, "In", sightings)
     [way] = cast("Any", evidence.plots)
     assert way.moments == (
         Moment("wire", "sent", Source.PEER, 0.0),
@@ -79,5 +80,5 @@ def test_a_timeline_stands_on_the_cards_clock_and_begins_at_zero(tmp_path: Path)
 def test_without_a_relation_there_is_no_timeline_and_no_failure(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path / "a", tmp_path)
     Bare().timeline(evidence, "In", [Sighting("wire", "sent", Source.PEER, 1)])
-    Bare(Confinement(0, 1)).timeline(evidence, "In", [])
+    Bare(Reading(0, 0, 1)).timeline(evidence, "In", [])
     assert evidence.plots == ()
