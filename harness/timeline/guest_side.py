@@ -28,6 +28,18 @@ OWN = {"napi:napi_poll": "dev_name", "net:net_dev_start_xmit": "name", "net:net_
 """Events of the stack that name an interface, and where: those of other interfaces are left out."""
 
 
+SHOWN_SOFTIRQS = (1, 2, 3)
+"""TIMER, NET_TX and NET_RX; the others have nothing to do with a card, and reading a trace causes many of them."""
+
+
+def filters(irqs: Iterable[int]) -> dict[str, str]:
+    """Return what to record of busy events: the interrupts ``irqs``, since reading a trace causes many of others."""
+    ours = " || ".join(f"irq == {irq}" for irq in sorted(irqs))
+    soft = " || ".join(f"vec == {vec}" for vec in SHOWN_SOFTIRQS)
+    by_irq = {name: ours for name in ("irq:irq_handler_entry", "irq:irq_handler_exit") if ours}
+    return by_irq | dict.fromkeys(("irq:softirq_entry", "irq:softirq_exit"), soft)
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two events that begin and end a slice on one CPU."""

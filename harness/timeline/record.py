@@ -25,11 +25,11 @@ BUFFER_KB = 8192
 class Recorder:
     """What is being recorded; ``line`` is ready when the context has ended."""
 
-    def __init__(self, bound: Bound, session: Session, seen: Recording) -> None:
+    def __init__(self, bound: Bound, session: Session, seen: Recording, irqs: Mapping[int, int]) -> None:
         self._bound = bound
         self._session = session
         self._seen = seen
-        self._irqs = irq_vectors(bound)
+        self._irqs = irqs
         self._readings = compared(bound, session)
         self._begin_ns = bound.card.now_ns()
         self._end_ns = self._begin_ns
@@ -65,14 +65,19 @@ def recorded(
     ``buffer_kb`` is for each CPU of the guest. What did not fit is counted (``facts["lost"]``). Raises LabBroken if
     the clocks could not be compared, UsageError on a kernel without these events.
     """
+    irqs = irq_vectors(bound)
     kinds = (*card_side.KINDS, *(card_side.DMA if dma else ()))
     with (
         bound.guest.trace.session(
-            *guest_side.EVENTS, probes=guest_side.PROBES, buffer_kb=buffer_kb, lossy=True
+            *guest_side.EVENTS,
+            probes=guest_side.PROBES,
+            buffer_kb=buffer_kb,
+            lossy=True,
+            filters=guest_side.filters(irqs),
         ) as session,
         bound.card.recording(*kinds, lossy=True) as seen,
     ):
-        recorder = Recorder(bound, session, seen)
+        recorder = Recorder(bound, session, seen, irqs)
         yield recorder
         recorder.stop()
     recorder.finish(facts)
