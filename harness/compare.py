@@ -107,7 +107,7 @@ def chosen(request: CompareRequest, book: Catalogue) -> tuple[str, ...]:
 
 def command(request: CompareRequest, card: str, ids: Sequence[str], report: Path) -> list[str]:
     """Return the command that judges the claims on one card."""
-    argv = [sys.executable, "-m", "harness.cli", "run", "--card", card, "--report", str(report)]
+    argv = [sys.executable, "-m", "harness.cli", "run", "--no-bundles", "--card", card, "--report", str(report)]
     argv += ["--accel", request.accelerator, "--smp", str(request.smp)]
     argv += ["--claims", ",".join(ids)] if ids else []
     argv += ["-k", request.expression] if request.expression else []

@@ -44,6 +44,11 @@ class Evidence:
         return tuple(self._artefacts)
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of what was attached, in order."""
+        return tuple(self._report / artefact.path for artefact in self._artefacts)
+
+    @property
     def plots(self) -> tuple[Plot, ...]:
         """What was recorded to be drawn, in order."""
         return tuple(self._plots)

@@ -111,7 +111,7 @@ def mutant_command(mutant: Mutant, report: Path, options: Sequence[str], *, patc
     """Return the command that runs the claim's checks against the faulty card."""
     patch = ("--card-patch", f"{mutant.table.absolute()}:{mutant.function}") if patched else ()
     return [
-        *(sys.executable, "-m", "harness.cli", "run"),
+        *(sys.executable, "-m", "harness.cli", "run", "--no-bundles"),
         *("--claims", mutant.claim_id),
         *patch,
         *("--report", str(report)),

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from harness import claims
+from harness.bundle.again import AGAIN, AGAIN_FOLDER, Again, repeat
 from harness.errors import EnvironmentLacks, LabBroken, NotComparable, NotLoaded, UsageError
 from harness.evidence import Evidence, slug
 from harness.report import html, ktap, results, terminal
@@ -49,6 +50,8 @@ class RunOptions:
     smp: int
     card_patch: str
     report: Path
+    bundles: bool = False
+    """Whether each check that fails gets a bundle."""
 
 
 class CheckTerminal:
@@ -159,6 +162,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--falls-away", action="append", default=[], metavar="ID=WHY", help="a claim that this kernel cannot show"
     )
     group.addoption("--fault", action="append", default=[], metavar="TEXT", help="a fault of every card of the lab")
+    group.addoption("--bundles", action="store_true", help="make a bundle of each check that fails: run it once more")
     group.addoption("--smp", type=int, default=4, metavar="N", help="virtual CPUs of the guest")
     group.addoption(
         "--card-patch",
@@ -179,6 +183,7 @@ def pytest_configure(config: pytest.Config) -> None:
         smp=config.getoption("--smp"),
         card_patch=config.getoption("--card-patch"),
         report=Path(config.getoption("--report-dir")).absolute(),
+        bundles=config.getoption("--bundles"),
     )
     try:
         book = catalogue.load(Path(config.getoption("--spec-dir")))
@@ -242,8 +247,8 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Say what runs, and how it ended."""
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Say what runs, and how it ended; run a check that failed once more for its bundle."""
     run = item.config.stash[RUN]
     ids = claim_ids_of(item)
     item.user_properties.extend(("claim", claim_id) for claim_id in ids)
@@ -257,7 +262,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if run.progress is not None and check is not None:
         seconds = time.monotonic() - started
         run.progress.finish(f"  {check.outcome.value:10} {run.title(ids, item.nodeid)}  {seconds:.1f} s")
+    if run.options.bundles and check is not None and check.outcome is Outcome.FAILED:
+        _make_bundle(run, item, nextitem, check, directory)
     return outcome
+
+
+def _make_bundle(
+    run: Run, item: pytest.Item, nextitem: pytest.Item | None, check: CheckResult, directory: Path
+) -> None:
+    """Run a check that failed once more, recorded, and put the bundle among what it left behind."""
+    evidence = item.stash[EVIDENCE]
+    if run.progress is not None:
+        run.progress.start(f"once more, for a bundle: {run.title(check.claim_ids, item.nodeid)}")
+    item.stash[EVIDENCE] = Evidence(directory / AGAIN_FOLDER, run.options.report)
+    name = repeat(item, nextitem, Again(check, evidence, item.stash[EVIDENCE], directory))
+    item.stash[EVIDENCE] = evidence
+    run._checks[item.nodeid] = replace(check, artefacts=evidence.artefacts)  # noqa: SLF001 - same module
+    if run.progress is not None:
+        run.progress.finish(f"             {directory / name}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -306,6 +328,9 @@ def pytest_runtest_makereport(
             report.longrepr = reason  # the same for every check of the lab: a traceback each would bury the sentence
         elif report.longreprtext:
             evidence.attach(f"traceback-{report.when}", report.longreprtext)
+    if (again := item.stash.get(AGAIN, None)) is not None:
+        again.took(outcome, reason)
+        return report
     before = run._checks.get(item.nodeid)  # noqa: SLF001 - same module
     seconds = report.duration + (before.seconds if before is not None else 0.0)
     ids = claim_ids_of(item)

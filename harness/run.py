@@ -31,7 +31,7 @@ CHECK_TIMEOUT_S = 300
 class RunRequest:
     """What one run of the checks is to do. Empty texts mean "no restriction" or "the lab's default".
 
-    ``record`` becomes a bundle of the whole run.
+    ``record`` becomes a bundle of the whole run; with ``bundles`` each check that fails is run once more for one.
 
     A run that is not narrowed judges the must-claims, or with ``every_claim`` all that have a check.
     """
@@ -53,6 +53,7 @@ class RunRequest:
     go_fd: int | None = None
     faults: tuple[str, ...] = ()
     record: Path | None = None
+    bundles: bool = False
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -82,6 +83,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
         arguments += [f"--go-fd={request.go_fd}", "-o", "timeout_func_only=true"]
     arguments += [f"--fault={text}" for text in request.faults]
     arguments += [f"--record={request.record}"] if request.record else []
+    arguments += ["--bundles"] if request.bundles else []
     arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:
         arguments += ["--claim-accounts", *([] if request.every_claim else ["--must-claims"])]

@@ -7,11 +7,13 @@ changed is taken back and the invariants of harness.settling must hold.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.bundle.again import AGAIN
 from harness.bundle.recording import recorded
 from harness.emulator import ENGINES, CardOptions
 from harness.errors import NotComparable
@@ -106,7 +108,16 @@ def session_lab(
 
 
 @pytest.fixture
-def lab(session_lab: Lab, evidence: Evidence) -> Iterator[Lab]:
+def lab(
+    session_lab: Lab, evidence: Evidence, run_facts: dict[str, Any], request: pytest.FixtureRequest
+) -> Iterator[Lab]:
+    """Hand out the lab, and bring it to rest afterwards; recorded, if the check is run once more for its bundle."""
+    again = request.node.stash.get(AGAIN, None)
+    with again.recorded(session_lab, run_facts) if again else nullcontext():
+        yield from at_rest(session_lab, evidence)
+
+
+def at_rest(session_lab: Lab, evidence: Evidence) -> Iterator[Lab]:
     """Hand out the lab, and bring it to rest afterwards."""
     tainted = session_lab.booted().proc.tainted()
     collect(session_lab, evidence)

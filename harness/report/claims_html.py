@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.report.figures_html import Picture
     from harness.report.results import Artefact, CheckResult, ClaimResult
 
-FIRST_ARTEFACTS = ("traceback-call", "console", "events", "rings", "wire.pcapng", "dmesg")
+FIRST_ARTEFACTS = ("traceback-call", "bundle.zip", "console", "events", "rings", "wire.pcapng", "dmesg")
 """What a reader of a failure wants first."""
 
 MARKS = {Outcome.PASSED: "held", Outcome.FAILED: "broken"}

@@ -13,7 +13,7 @@ from harness.report.results import ExitStatus, Verdict, is_must
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.report.results import ClaimResult, RunResult
+    from harness.report.results import CheckResult, ClaimResult, RunResult
 
 
 class Terminal(Protocol):
@@ -107,6 +107,7 @@ def table(run: RunResult) -> Iterator[str]:
         yield f"  {result.verdict.value:8}{claim.id:8} {claim.priority.value}  {claim.title}{_seconds(result)}"
         if result.verdict in {Verdict.BROKEN, Verdict.NOT_RUN} and result.reason:
             yield f"             {_one_line(result.reason)}"
+            yield from (f"             {path}" for check in result.checks for path in _bundles(check))
     if run.problems:
         yield ""
         yield "Claims without an account"
@@ -140,6 +141,10 @@ def sentence(run: RunResult) -> str:
     parts += [f"{len(run.problems)} claims without an account"] if run.problems else []
     mark = {ExitStatus.HOLDS: "OK", ExitStatus.BROKEN: "BROKEN"}.get(run.exit_status, "INCOMPLETE")
     return f"{mark}: {'; '.join(parts)} ({run.seconds:.0f} s)."
+
+
+def _bundles(check: CheckResult) -> list[str]:
+    return [artefact.path for artefact in check.artefacts if artefact.path.endswith(".zip")]
 
 
 def _names(ids: list[str], most: int = 12) -> str:

@@ -104,7 +104,8 @@ class Workshop:
 
 def judge(module: Path, claims: Sequence[str], report: Path, options: Sequence[str]) -> Verdict:
     """Run the checks of ``claims`` on a driver. Raises LabBroken if nothing was judged."""
-    words = ["run", "--module", str(module), "--claims", ",".join(claims), "--report", str(report), *options]
+    words = ["run", "--no-bundles", "--module", str(module), "--claims", ",".join(claims)]
+    words += ["--report", str(report), *options]
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", *words], capture_output=True, text=True, timeout=RUN_S, check=False
     )

@@ -67,3 +67,20 @@ def test_checks_can_be_recorded_and_their_faults_are_replayed_too(tmp_path: Path
         assert "InterruptSent vector=2 mode=msix why=event" in stood.stdout
         again = hilnic("replay", str(bundle), "--engine", engine)
         assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_failed_check_leaves_a_bundle_beside_the_report(tmp_path: Path) -> None:
+    """The card steers every frame to queue 0, which RSS-03 finds out."""
+    done = hilnic("run", "--claims", "RSS-03", "--fault", "force_rss queue=0", "--report", str(tmp_path))
+    assert done.returncode == 1, done.stdout + done.stderr
+    [bundle] = tmp_path.glob("artefacts/*/bundle.zip")
+    assert str(bundle.relative_to(tmp_path)) in done.stdout
+    assert str(bundle.relative_to(tmp_path)) in (tmp_path / "index.html").read_text()
+    with zipfile.ZipFile(bundle) as made:
+        manifest = json.loads(made.read("manifest.json"))
+        assert {"check/traceback-call.txt", "again/dmesg.txt", "again/events.txt"} <= set(made.namelist())
+    assert (manifest["check"]["claims"], manifest["check"]["repetition"]) == (["RSS-03"], "failed")
+    assert manifest["options"]["faults"] == ["force_rss queue=0"]
+    for engine in ENGINES:
+        again = hilnic("replay", str(bundle), "--engine", engine)
+        assert again.returncode == 0, again.stdout + again.stderr
