@@ -11,7 +11,7 @@ from harness.debug.command import namespace, opened, run_code
 from harness.errors import UsageError
 from harness.options import engine_option, fault_option, lab_options, module_option
 from harness.report.results import ExitStatus
-from harness.timeline import perfetto, text
+from harness.timeline import page, perfetto, text
 from harness.timeline.record import BUFFER_KB, recorded
 from harness.timeline.story import verdict
 from harness.verb import Verb, epilogue
@@ -52,6 +52,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
     show.add_argument("--from", type=float, default=0.0, dest="begin_us", metavar="US", help="microseconds")
     show.add_argument("--until", type=float, default=float("inf"), dest="end_us", metavar="US", help="microseconds")
     show.add_argument("--lane", default="", metavar="TEXT", help="only these, as 'CPU 1', 'vector', guest or wire")
+    show.add_argument("--html", type=Path, metavar="PAGE", help="draw it there instead")
     show.set_defaults(part=show_command)
 
 
@@ -83,15 +84,21 @@ def record_command(arguments: argparse.Namespace, progress: Progress, say: Calla
             else:
                 status = run_code(arguments.code, namespace(lab.lab, lab.bound))
         perfetto.write(recorder.line, arguments.output)
+        page.write(recorder.line, arguments.output.with_suffix(".html"))
+    drawn = arguments.output.with_suffix(".html")
     for line in (*text.head(recorder.line), *verdict(recorder.line)):
         say(line)
-    say(f"saved in {arguments.output}: open it in ui.perfetto.dev, or hilnic trace show {arguments.output}")
+    say(f"saved in {arguments.output} (for ui.perfetto.dev and hilnic trace show), drawn in {drawn}")
     return status
 
 
 def show_command(arguments: argparse.Namespace, _progress: Progress, say: Callable[[str], None]) -> ExitStatus:
     """Print a time line."""
     line = perfetto.read(arguments.file)
+    if arguments.html is not None:
+        page.write(line, arguments.html)
+        say(f"drawn in {arguments.html}")
+        return ExitStatus.HOLDS
     window = text.Window(arguments.begin_us, arguments.end_us, arguments.lane)
     for each in (*text.head(line), *verdict(line), *text.lines(line, window)):
         say(each)
