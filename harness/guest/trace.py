@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import heapq
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.deadline import Deadline, wait_until
@@ -23,6 +24,10 @@ T = TypeVar("T")
 
 ROOT = "/sys/kernel/tracing"
 FUNCTION = "ftrace:function"
+STACK = "ftrace:kernel_stack"
+DEEPEST = 64
+"""Callers that are kept of a kernel stack."""
+
 READ_BYTES = 1 << 20
 ENTRY_SLACK = 16
 
@@ -156,9 +161,11 @@ class Tracer:
         clock: str = "mono",
         triggers: Mapping[str, str] | None = None,
         lossy: bool = False,
+        stacks: Sequence[str] = (),
     ) -> Iterator[Session]:
         """Record tracepoints (``napi:napi_poll``), probes and function entries until the end of the block.
 
+        Each event of ``stacks`` is followed by a record STACK of the same CPU: the addresses of its callers.
         ``buffer_kb`` is per CPU. At the end recording stops and everything is read into ``records``. The instance is
         then empty and kept for the next session of its kind, since an emulated guest takes long to make one; after
         function tracing or triggers, and after an exception, it goes away. Raises TraceLostError if events were lost
@@ -169,17 +176,13 @@ class Tracer:
             undo.callback(self._remove, instance)
             self.define(probes)
             names = [*events, *(probe.event for probe in probes)]
-            session = Session(
-                self._agent,
-                instance,
-                self._formats(instance, names, with_functions=bool(functions)),
-                self._cpus,
-                lossy=lossy,
-            )
+            formats = self._formats(instance, names, with_functions=bool(functions), with_stacks=bool(stacks))
+            session = Session(self._agent, instance, formats, self._cpus, lossy=lossy)
+            triggers = {**(triggers or {}), **dict.fromkeys(stacks, "stacktrace")}
             undo.callback(self._quiet, instance)
             for name, condition in (filters or {}).items():
                 self._agent.write(f"{instance}/events/{name.replace(':', '/')}/filter", condition)
-            for name, trigger in (triggers or {}).items():
+            for name, trigger in triggers.items():
                 self._agent.write(f"{instance}/events/{name.replace(':', '/')}/trigger", trigger)
             if functions:
                 self._trace_functions(instance, functions)
@@ -239,15 +242,20 @@ class Tracer:
             self._agent.write(f"{ROOT}/dynamic_events", probe.removal)
         self._defined = None
 
-    def _formats(self, instance: str, names: Sequence[str], *, with_functions: bool) -> dict[int, EventFormat]:
-        wanted = [*names, *((FUNCTION,) if with_functions else ())]
-        roots = [ROOT if name == FUNCTION else instance for name in wanted]
+    def _formats(
+        self, instance: str, names: Sequence[str], *, with_functions: bool, with_stacks: bool
+    ) -> dict[int, EventFormat]:
+        wanted = [*names, *((FUNCTION,) if with_functions else ()), *((STACK,) if with_stacks else ())]
+        roots = [ROOT if name in (FUNCTION, STACK) else instance for name in wanted]
         paths = [f"{root}/events/{name.replace(':', '/')}/format" for root, name in zip(roots, wanted, strict=True)]
         formats = {}
         for name, content in zip(wanted, self._agent.read_many(paths), strict=True):
             if content is None:
                 raise UsageError(f"an event must be known to the guest's kernel, not {name!r}")
             known = parse_format(name, content)
+            if name == STACK:  # the format names eight callers, and a record has as many as there were
+                fields = (replace(each, size=8 * DEEPEST) if each.name == "caller" else each for each in known.fields)
+                known = replace(known, fields=tuple(fields))
             formats[known.number] = known
         return formats
 

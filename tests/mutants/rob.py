@@ -24,6 +24,8 @@ MUTANTS = {
     "ROB-11": "every_hundredth_frame_is_damaged",
     "ROB-12": "received_frames_vanish",
     "ROB-13": "every_fortieth_packet_is_not_sent",
+    "ROB-14": "reads_again_after_the_report",
+    "ROB-15": "takes_receive_buffers_twice",
 }
 
 FIDGET_NS = 100_000_000
@@ -198,3 +200,44 @@ def hash_depends_on_the_time(card: Card) -> None:
         return steering._replace(rss_hash=steering.rss_hash ^ card.clock.now_ns() & 0xFFFF)
 
     block._steer = spoilt
+
+
+def reads_again_after_the_report(card: Card) -> None:
+    """A millisecond after every third transmit buffer was read it is read once more."""
+    block = nic(card).transmitter
+    gather, counted = block._gather, [0]
+
+    def spoilt(n: int, queue: Any, iova: int, word1: int) -> None:
+        gather(n, queue, iova, word1)
+        counted[0] += 1
+        size = word1 & 0xFFFF
+
+        def again() -> None:
+            card.memory.read(iova, size)
+            nic(card).tell(events.DmaRead(card.clock.now_ns(), iova, size, "tx-payload", n))
+
+        if counted[0] % 3 == 0:
+            card.clock.call_at(card.clock.now_ns() + LATER_NS, again)
+
+    block._gather = spoilt
+
+
+class Doubling:
+    """Guest memory in which the second receive descriptor of a batch names the buffer of the first."""
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, name)
+
+    def read(self, iova: int, size: int) -> bytes:
+        """Return the bytes there, but for the second address."""
+        raw: bytes = self._memory.read(iova, size)
+        return raw[:16] + raw[:8] + raw[24:] if size >= 32 else raw
+
+
+def takes_receive_buffers_twice(card: Card) -> None:
+    """Of each batch of receive descriptors the second has the first one's buffer."""
+    for ring in nic(card).receiver.rings:
+        ring._memory = Doubling(ring._memory)
