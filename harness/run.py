@@ -54,6 +54,7 @@ class RunRequest:
     faults: tuple[str, ...] = ()
     record: Path | None = None
     bundles: bool = False
+    trace: bool = False
 
 
 def pytest_arguments(request: RunRequest) -> list[str]:
@@ -83,6 +84,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
         arguments += [f"--go-fd={request.go_fd}", "-o", "timeout_func_only=true"]
     arguments += [f"--fault={text}" for text in request.faults]
     arguments += [f"--record={request.record}"] if request.record else []
+    arguments += ["--time-lines"] if request.trace else []
     arguments += ["--bundles"] if request.bundles else []
     arguments += [f"--ktap={request.ktap}"] if request.ktap else []
     if not request.expression and not request.claim_ids:

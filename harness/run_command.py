@@ -25,6 +25,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--all", action="store_true", help="all claims that have a check, not just those that must hold")
     verb.add_argument("--report", type=Path, default=REPORT, metavar="DIR", help="default: %(default)s")
     verb.add_argument("--ktap", type=Path, metavar="FILE", help="write the results as KTAP too, for kernel CI")
+    verb.add_argument("--trace", action="store_true", help="put a time line of both witnesses around each check")
     verb.add_argument(
         "--no-bundles", action="store_true", help="do not run a check that fails once more to make a bundle of it"
     )
@@ -68,6 +69,7 @@ def command(arguments: argparse.Namespace, _progress: Progress, say: Callable[[s
             module=arguments.module.absolute() if arguments.module else None,
             go_fd=arguments.go_fd,
             faults=tuple(arguments.fault),
+            trace=arguments.trace,
             bundles=not arguments.no_bundles and arguments.go_fd is None and arguments.card != "qemu-igb",
         )
     )

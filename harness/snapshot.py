@@ -44,8 +44,10 @@ QUIET = (
     ("net.ipv6.conf.default.mldv2_unsolicited_report_interval", "1"),
     ("net.ipv6.mld_qrv", "1"),
     ("net.ipv4.igmp_qrv", "1"),
+    ("net.ipv4.neigh.default.mcast_solicit", "1"),
+    ("net.ipv6.neigh.default.mcast_solicit", "1"),
 )
-"""A new interface must say nothing that no check asked it to say."""
+"""A new interface must say nothing that no check asked it to say, and ask for a neighbour once, not into the next check."""
 
 KEEPER = "net/net_dev_xmit_timeout"
 """An event that never fires, recorded for good: while any is, the recording of task names stays hooked into schedule().

@@ -20,6 +20,7 @@ from harness.errors import NotComparable
 from harness.guest.driver import DriverFile
 from harness.opening import open_lab, own_folder
 from harness.settling import settle
+from harness.timeline.around import traced
 from harness.watch.ready import WAITS, wait_go
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what only the lab of the checks knows."""
     parser.addoption("--irq", default="msix", choices=("msix", "msi", "intx"), help="interrupt scheme of the card")
     parser.addoption("--card", default="hilnic", choices=("hilnic", "qemu-igb"), help="which card is plugged")
+    parser.addoption("--time-lines", action="store_true", help="a time line around each check, in the report")
     parser.addoption("--record", type=Path, default=None, metavar="FILE", help="make a bundle of the whole run")
     parser.addoption("--engine", default="", choices=("", *ENGINES), help="what runs our card; default: native")
 
@@ -145,9 +147,12 @@ def rings(bound: Bound) -> str:
 
 
 @pytest.fixture
-def bound(lab: Lab) -> Bound:
-    """Bind the guest's driver to the card."""
-    return lab.bound(lab.default)
+def bound(lab: Lab, evidence: Evidence, request: pytest.FixtureRequest) -> Iterator[Bound]:
+    """Bind the guest's driver to the card; with ``--time-lines``, record both witnesses around the check."""
+    bound = lab.bound(lab.default)
+    wanted = request.config.getoption("--time-lines") and bound.control is not None
+    with traced(bound, evidence, request.node.name) if wanted else nullcontext():
+        yield bound
 
 
 @pytest.fixture
