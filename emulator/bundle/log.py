@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LIMIT = 256 << 20
 """Bytes of a log, unless another limit is asked for: its beginning is kept, for without it nothing can be replayed."""
 
+HEADER_MOST = 1 << 20
+AHEAD = 1 << 19
 LARGEST_STEP = 64 << 20
 """Room behind the limit, so that the last step is whole."""
 
@@ -82,19 +84,33 @@ class Room:
 
     def __init__(self, path: Path, limit: int) -> None:
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            os.ftruncate(self._fd, limit + LARGEST_STEP)
-            self.map = mmap.mmap(self._fd, limit + LARGEST_STEP)
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            os.ftruncate(self.fd, limit + LARGEST_STEP)
+            self.map = mmap.mmap(self.fd, limit + LARGEST_STEP)
         except OSError as error:
             raise EnvironmentLacks(f"the log {path} must be writable, and is not: {error.strerror}") from error
+        self._ready = 0
+        if not self.has(HEADER_MOST):
+            raise EnvironmentLacks(f"the log {path} must have place on its disk, and has none")
+
+    def has(self, size: int) -> bool:
+        """Tell whether the disk has place for the first ``size`` bytes: touching what has none would be a SIGBUS."""
+        if size > self._ready:
+            more = -(-(size - self._ready) // AHEAD) * AHEAD
+            try:
+                os.posix_fallocate(self.fd, self._ready, min(more, len(self.map) - self._ready))
+            except OSError:
+                return False
+            self._ready += more
+        return True
 
     def close(self, size: int) -> None:
         """Keep ``size`` bytes; a second call does nothing."""
         if self.map.closed:
             return
         self.map.close()
-        os.ftruncate(self._fd, size)
-        os.close(self._fd)
+        os.ftruncate(self.fd, size)
+        os.close(self.fd)
 
 
 class Writer:
@@ -203,7 +219,8 @@ class Writer:
 
     def _append(self, kind: Kind, x: int, y: int, body: bytes) -> None:
         size = HEAD.size + len(body)
-        if not self._muted and self._at + size > self._limit + LARGEST_STEP - HEAD.size - END.size:
+        end = self._at + size + HEAD.size + END.size
+        if not self._muted and (end > self._limit + LARGEST_STEP or not self._room.has(end)):
             self._give_up()
         if self._muted:
             self._lost_bytes += size

@@ -14,6 +14,7 @@ from emulator.errors import WorldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from mmap import mmap
     from pathlib import Path
 
     from emulator.fastpath.engine import Engine
@@ -25,12 +26,16 @@ class NativeLog:
     _engine: Engine
     _log: Any
 
-    def _open(self, engine: Engine, follows: bool, data: Any, at: int, end: int, room: int) -> None:  # noqa: ANN401, FBT001 - cffi's objects have no types
+    def _use(self, engine: Engine, data: mmap | memoryview) -> Any:  # noqa: ANN401 - cffi's objects have no types
+        """Return ``data`` as C takes it; it stays where it is until ``_let_go``."""
         self._engine = engine
         self._hold = engine.ffi.from_buffer("uint8_t[]", data, require_writable=False)
-        if not engine.lib.fp_log_open(engine.e, follows, self._hold, at, end, room):
+        return self._hold
+
+    def _opened(self, opened: bool) -> None:  # noqa: FBT001 - what C returns
+        if not opened:
             raise WorldError("the log must have memory, and gets none")
-        self._log = engine.e.log
+        self._log = self._engine.e.log
 
     def now_ns(self) -> int:
         """Return the card's time."""
@@ -83,7 +88,9 @@ class NativeWriter(NativeLog):
 
     def attach(self, engine: Engine) -> None:
         """Take down what ``engine`` does from now on."""
-        self._open(engine, False, self._room.map, 0, self._limit, len(self._room.map))
+        room = self._room
+        data = self._use(engine, room.map)
+        self._opened(engine.lib.fp_log_write(engine.e, room.fd, data, 0, self._limit, len(room.map)))
         self._attached = True
 
     def write_header(self, header: bytes) -> None:
@@ -145,7 +152,8 @@ class NativeReader(NativeLog, Reader):
 
     def attach(self, engine: Engine) -> None:
         """Let ``engine`` follow from now on."""
-        self._open(engine, True, self.data, self.start, len(self.data), len(self.data))
+        data = self._use(engine, self.data)
+        self._opened(engine.lib.fp_log_read(engine.e, data, self.start, len(self.data)))
         self._attached = True
         engine.lib.fp_set_clock(engine.e, self.header.born_ns)
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "log.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,25 +10,45 @@
 #include "engine.h"
 
 #define END_ROOM 64        /* for the last entry */
-#define AHEAD (1u << 20)   /* bytes for which memory is asked for at once */
+#define AHEAD (1u << 19)   /* bytes for which memory is asked for at once */
 #define FIRST_OUTCOME FP_LOG_RESULT
 
-bool
-fp_log_open(struct fp_engine *e, bool follows, uint8_t *data, size_t at, size_t end, size_t room)
+static struct fp_log *
+open_log(struct fp_engine *e, uint8_t *data, size_t at, size_t end)
 {
     struct fp_log *log = calloc(1, sizeof(*log));
 
-    if (log == NULL) {
-        return false;
+    if (log != NULL) {
+        log->data = data;
+        log->at = at;
+        log->end = end;
+        e->log = e->memory.log = log;
+        fp_tick(e);
     }
-    log->follows = follows;
-    log->data = data;
-    log->at = at;
-    log->end = end;
-    log->room = room;
-    e->log = e->memory.log = log;
-    fp_tick(e);
-    return true;
+    return log;
+}
+
+bool
+fp_log_write(struct fp_engine *e, int fd, uint8_t *data, size_t at, size_t end, size_t room)
+{
+    struct fp_log *log = open_log(e, data, at, end);
+
+    if (log != NULL) {
+        log->fd = fd;
+        log->room = room;
+    }
+    return log != NULL;
+}
+
+bool
+fp_log_read(struct fp_engine *e, uint8_t *data, size_t at, size_t end)
+{
+    struct fp_log *log = open_log(e, data, at, end);
+
+    if (log != NULL) {
+        log->follows = true;
+    }
+    return log != NULL;
 }
 
 void
@@ -42,8 +63,8 @@ fp_log_close(struct fp_engine *e)
 
 /* -- writing -------------------------------------------------------------------------------------------------- */
 
-/* Have memory for what is written next: a page at a time would cost more. */
-static void
+/* Have memory and place on the disk for what is written next: a page at a time costs thrice as much. */
+static bool
 make_ready(struct fp_log *log, size_t end)
 {
     size_t from = log->ready, size = AHEAD;
@@ -54,10 +75,14 @@ make_ready(struct fp_log *log, size_t end)
     if (from + size > log->room) {
         size = log->room - from;
     }
+    if (posix_fallocate(log->fd, (off_t)from, (off_t)size) != 0) {
+        return false; /* the disk is full: touching the page would be a SIGBUS */
+    }
 #ifdef MADV_POPULATE_WRITE
     madvise(log->data + from, size, MADV_POPULATE_WRITE);
 #endif
     log->ready = from + size;
+    return true;
 }
 
 /* Forget the step, which does not fit. */
@@ -79,15 +104,13 @@ append(struct fp_log *log, const struct fp_log_head *head, const void *first, si
     size_t whole = sizeof(*head) + head->size;
     uint8_t *to;
 
-    if (!log->muted && log->at + whole + END_ROOM > log->room) {
+    if (!log->muted && (log->at + whole + END_ROOM > log->room ||
+                        (log->at + whole + END_ROOM > log->ready && !make_ready(log, log->at + whole + END_ROOM)))) {
         give_up(log);
     }
     if (log->muted) {
         log->lost_bytes += whole;
         return;
-    }
-    if (log->at + whole > log->ready) {
-        make_ready(log, log->at + whole);
     }
     to = log->data + log->at + sizeof(*head);
     if (first_size != 0) {

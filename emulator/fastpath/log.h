@@ -26,13 +26,14 @@ struct fp_log_head {
 
 struct fp_log {
     bool follows;   /* else it is written */
+    int fd;         /* written: the file whose bytes data are */
     uint32_t depth; /* steps within steps; 0: nothing is part of the log */
     uint8_t *data;
     size_t at;    /* where the next entry begins */
     size_t end;   /* written: no step begins behind this; followed: the log ends here */
     size_t room;  /* written: bytes that there are */
     size_t begun; /* where the step begins */
-    size_t ready; /* bytes for which memory was asked for */
+    size_t ready; /* bytes for which there is memory and place on the disk */
     bool full, muted; /* no step is written any more; this step is not */
     uint64_t steps, lost_steps, lost_bytes;
     bool differs; /* the card did `found` instead of what stands at `at` */
@@ -43,8 +44,10 @@ struct fp_log {
 struct fp_engine;
 struct fp_memory;
 
-/* Write into `room` bytes at data from byte `at` on, or follow what is there. False: no memory. */
-bool fp_log_open(struct fp_engine *e, bool follows, uint8_t *data, size_t at, size_t end, size_t room);
+/* Write into `room` bytes of a file that is mapped at data, from byte `at` on; no step begins behind `end`. False: no memory. */
+bool fp_log_write(struct fp_engine *e, int fd, uint8_t *data, size_t at, size_t end, size_t room);
+/* Follow what is there, from byte `at` to `end`. */
+bool fp_log_read(struct fp_engine *e, uint8_t *data, size_t at, size_t end);
 void fp_log_close(struct fp_engine *e);
 /* Something comes from outside, with this body behind the time: two parts. */
 void fp_log_begin(struct fp_engine *e, int kind, int x, int y, const void *body, size_t size);
