@@ -47,7 +47,7 @@ QUIET = (
     ("net.ipv4.neigh.default.mcast_solicit", "1"),
     ("net.ipv6.neigh.default.mcast_solicit", "1"),
 )
-"""A new interface must say nothing that no check asked it to say, and ask for a neighbour once, not into the next check."""
+"""A new interface says nothing that no check asked it to say, and asks for a neighbour once, not in the next."""
 
 KEEPER = "net/net_dev_xmit_timeout"
 """An event that never fires, recorded for good: while any is, the recording of task names stays hooked into schedule().
