@@ -111,7 +111,12 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         metavar="RATE",
         help="speed at which frames leave: auto (the link's), 10, 100, 1000 (Mb/s) or unlimited (default: %(default)s)",
     )
-    add("--capture", type=Path, metavar="FILE", help="write every frame on the wire to FILE, in pcapng")
+    add(
+        "--capture",
+        type=Path,
+        metavar="FILE",
+        help="write every frame on the wire to FILE, in pcapng, each with what became of it (docs/debugging.md)",
+    )
     add("--nvm", type=Path, metavar="FILE", help="take the EEPROM's words from FILE instead of the built-in ones")
     add(
         "--patch",

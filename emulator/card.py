@@ -10,6 +10,7 @@ from device_model.nic import Nic
 from emulator.bundle.entries import Kind
 from emulator.control.card import ControlledNic
 from emulator.rules import Rules
+from emulator.wires.capture import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from emulator.server import Controls, StopSignal
     from emulator.vfu.context import Context
     from emulator.wires import WireEnd
+    from emulator.wires.capture import CapturedWire
 
 
-class HostedNic(Nic, ControlledNic, Protocol):
+class HostedNic(Nic, ControlledNic, Notes, Protocol):
     """A NIC that guests drive and testers can look into."""
 
 
@@ -49,15 +51,27 @@ class Card:
     log: Log | None = None
     """The account of all that comes in and goes out, if one is kept."""
 
+    capture: CapturedWire | None = None
+    """The wire, if Python takes down what passes."""
+
     rules: Rules = field(init=False)
     """What the card does at certain events."""
 
     def __post_init__(self) -> None:
         """Begin without rules."""
         self.rules = Rules(self.nic, self.clock)
+        if self.capture is not None:
+            self.capture.explained_by(self.nic)
 
     def receive(self, frame: bytes) -> None:
         """Take one frame from the wire."""
+        if self.capture is None:
+            self._receive(frame)
+            return
+        with self.capture.taken(frame):
+            self._receive(frame)
+
+    def _receive(self, frame: bytes) -> None:
         if self.log is None:
             self.nic.receive(frame)
             return

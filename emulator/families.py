@@ -16,6 +16,7 @@ from emulator.guest_memory import GuestMemory
 from emulator.msix import GuestInterrupts
 from emulator.recorder import Recorder
 from emulator.server import Server
+from emulator.wires.capture import CapturedWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,7 @@ def python_card(
         around.context,
         Endpoint(around.space, nic, memory, ports.interrupts),
         log=log,
+        capture=around.wire if isinstance(around.wire, CapturedWire) else None,
         serve=lambda controls, stop: Server(card, controls, stop, held).serve(),
         recorder=lambda: Recorder(nic),
     )

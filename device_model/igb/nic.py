@@ -170,6 +170,14 @@ class Igb:
         """Call ``watcher`` at the very place of each event of ``kinds``, and on the other side of ``other_sides``."""
         self.tell.watch(watcher, kinds, other_sides)
 
+    def received_note(self) -> str:
+        """Return what became of the frame that arrived last, in words."""
+        return self.receiver.note.text()
+
+    def sent_note(self) -> str:
+        """Return what the frame is that leaves just now, in words."""
+        return self.transmitter.note.text()
+
     # -- for the control socket --------------------------------------------------------------------------
 
     def set_rate(self, rate: int | str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from device_model import events
 from device_model.igb.filters import Filters, Steering
 from device_model.igb.interrupts import RXDMT0, RXO
+from device_model.igb.note import Fate, Note
 from device_model.igb.rx_status import legacy_word, packet_type, write_back_status
 from device_model.igb.spec.descriptors import RxWriteback
 from device_model.igb.spec.general import CTRL, RXPBS
@@ -98,6 +99,8 @@ class Receive:
         self.rings = [Ring(memory, clock, tell, "rx", n) for n in range(RDT.count)]
         self._fifo: deque[tuple[bytes, Steering, bool]] = deque()
         self._fifo_bytes = 0
+        self.note = Note()
+        """What became of the frame that arrived last."""
         self._unfinished: dict[int, list[tuple[int, int]]] = {}
         self._last: dict[int, tuple[int, int, int]] = {}
         self._settings: dict[int, _Settings] = {}
@@ -158,6 +161,7 @@ class Receive:
 
     def arrive(self, frame: bytes, *, looped: bool = False) -> None:
         """Take one frame (no FCS) from the wire, or from our own transmitter."""
+        self.note = Note()
         if self._tell.on:
             self._tell(events.FrameArrived(self._clock.now_ns(), frame))
         if not self._regs.peek(RCTL) & RCTL.en.mask or len(frame) < _HEADER:
@@ -177,6 +181,8 @@ class Receive:
         inner = vlan.without(frame, self.filters.outer_tag(frame))
         parsed = parse(inner, vlan_ethertype=self.filters.vlan_ethertype)
         steering = self._steer(parsed)
+        note = self.note
+        note.queue, note.rss_type, note.rss_hash = steering
         stamped = self._timesync.arrived(inner, parsed)
         ring = self.rings[steering.queue]
         if not self._fifo and self._room(ring, len(frame)):
@@ -214,6 +220,7 @@ class Receive:
             self._interrupts.raise_causes(RXO)
             return
         self._statistics.received(frame)
+        self.note.fate = Fate.WAITING
         self._fifo.append((frame, steering, stamped))
         self._fifo_bytes += len(frame)
         self._flow_control.filled(self._fifo_bytes)
@@ -233,6 +240,7 @@ class Receive:
             self._store(ring, frame, parsed, steering, stamped)
 
     def _drop(self, reason: str, frame: bytes, queue: int) -> None:
+        self.note.fate, self.note.reason = Fate.DROPPED, reason
         if self._tell.on:
             self._tell(events.FrameDropped(self._clock.now_ns(), reason, len(frame), queue))
 
@@ -299,7 +307,10 @@ class Receive:
             else:
                 words = (word0 if last else 0, done | len(chunk) << 32)
             if not self._write(ring, index, buffer, chunk, words):
+                self.note.fate = Fate.LOST
                 return
+            self.note.takes(index)
+        self.note.fate = Fate.DELIVERED
         if self._tell.on:
             now = self._clock.now_ns()
             self._tell(events.FrameDelivered(now, ring.queue, len(payload), steering.rss_type, steering.rss_hash))

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from device_model import events
+from device_model.igb.note import Fate, Note
 from device_model.igb.offload import Offload, finish_advanced, finish_legacy
 from device_model.igb.spec.descriptors import TxContext, TxData
 from device_model.igb.spec.general import CTRL, CTRL_EXT, VET
@@ -87,6 +88,8 @@ class Transmit:
         self._ready: deque[int] = deque()
         self._offload: Offload | None = None
         self._departing: TxPacket | None = None
+        self.note = Note()
+        """What the frame is that leaves just now."""
         self._departs_ns = 0
         self._free_ns = 0
         self._timer: Timer | None = None
@@ -248,6 +251,8 @@ class Transmit:
         """Take descriptors up to the end of a packet; None when the driver has not handed over the rest."""
         while (slot := queue.ring.take()) is not None:
             index, word0, word1 = slot
+            if queue.slot is None:
+                queue.slot = index
             if word1 & _DEXT and TxData.dtyp.of(word1) == _CONTEXT:
                 queue.contexts[TxContext.idx.of(word1) & 1] = (word0, word1)
                 if queue.first is None and queue.ring.head == index:
@@ -299,11 +304,13 @@ class Transmit:
             else:
                 frames = finish_legacy(queue.data, first[1], offload)
         stamp = bool(first[1] & _DEXT and TxData.mac_ts.of(first[1]))
-        packet = TxPacket(n, deque(frames), index, queue.report, segmented and bool(frames), stamp)
+        note = Note(Fate.SENT, n, queue.slot, index, frame=0, frames=len(frames))
+        packet = TxPacket(n, deque(frames), index, queue.report, segmented and bool(frames), stamp, note)
         queue.begin()
         return packet
 
     def _send(self, packet: TxPacket, frame: bytes) -> None:
+        packet.note.frame += 1
         if self._faults.transmit_nothing_on:
             return
         looped = self._link.loopback
@@ -316,7 +323,9 @@ class Transmit:
         if looped:
             self._loop(self._faults.looped(frame))
         else:
+            self.note = packet.note
             self._emit(frame)
+            self.note = Note()
 
     # -- write-back --------------------------------------------------------------------------------------
 

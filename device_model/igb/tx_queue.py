@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from device_model.igb.note import Note
     from device_model.ring import Ring
 
 
@@ -21,6 +22,7 @@ class TxPacket:
     report: list[int]
     segmented: bool
     timestamp: bool
+    note: Note
     begun: bool = False
 
 
@@ -32,6 +34,9 @@ class TxQueue:
     contexts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0), (0, 0)])
     data: bytearray = field(default_factory=bytearray)
     first: tuple[int, int] | None = None
+    slot: int | None = None
+    """Where the packet begins, its context descriptor included."""
+
     report: list[int] = field(default_factory=list)
     broken: bool = False
     done: list[int] = field(default_factory=list)
@@ -47,6 +52,6 @@ class TxQueue:
     def begin(self) -> None:
         """Make ready for the next packet."""
         self.data = bytearray()
-        self.first = None
+        self.first = self.slot = None
         self.report = []
         self.broken = False

@@ -71,6 +71,7 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
         context,
         endpoint,
         log=log,
+        capture=wire.captured,
         serve=lambda controls, stop: NativeServer(card, nic, engine, controls, stop).serve(),
         recorder=lambda: NativeRecorder(nic),
     )

@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "note.h"
 #include "offload.h"
 #include "parse.h"
 #include "registers.h"
@@ -98,7 +99,8 @@ struct fp_tx_queue {
     struct fp_ring ring;
     uint64_t contexts[2][2];
     uint64_t first[2];
-    bool has_first, broken;
+    bool has_first, has_slot, broken;
+    uint32_t slot; /* where the packet begins, its context descriptor included */
     uint8_t *data;
     size_t size;
     struct fp_slots report; /* slots of the packet that is put together whose RS is set */
@@ -195,6 +197,7 @@ struct fp_engine {
     struct fp_filters filters;
     struct fp_waiting *first_waiting, **last_waiting;
     size_t waiting_bytes;
+    struct fp_note placed; /* what became of the frame that arrived last */
 
     /* transmit */
     struct fp_tx_queue tx[FP_QUEUES];
@@ -206,6 +209,7 @@ struct fp_engine {
     uint32_t finished_slots[FP_QUEUES];
     bool departing, departing_begun, departing_segmented, departing_stamp;
     uint32_t departing_queue, departing_last, departing_frames;
+    struct fp_note departing_note, leaving; /* of the packet; of the frame that leaves just now */
     struct fp_slots departing_report;
     struct fp_departure departure;
     int64_t departs_ns, free_ns;

@@ -9,6 +9,7 @@ enum fp_hook { FP_PLAIN, FP_COLD, ... };
 enum fp_ready { FP_OTHER, FP_CLIENT, FP_TIME, FP_ATTENTION, ... };
 enum fp_wire_kind { FP_WIRE_PYTHON, FP_WIRE_NULL, FP_WIRE_DGRAM, FP_WIRE_TAP, FP_WIRE_STREAM, ... };
 enum fp_stream_end { FP_STREAM_GOES_ON, FP_STREAM_CLOSED, FP_STREAM_FAILED, FP_STREAM_LOST, ... };
+#define FP_NOTE_ROOM ...
 #define SLOTS ...
 #define FP_BAR_WORDS ...
 #define FP_QUEUES ...
@@ -90,6 +91,8 @@ struct fp_wire {
     ...;
 };
 
+struct fp_note { ...; };
+
 struct fp_engine {
     uint32_t regs[...];
     uint16_t place[...];
@@ -111,6 +114,7 @@ struct fp_engine {
     struct fp_rx_queue rx[...];
     struct fp_tx_queue tx[...];
     int64_t rate_mbps;
+    struct fp_note placed, leaving;
     ...;
 };
 
@@ -123,6 +127,7 @@ struct fp_turn {
     ...;
 };
 
+void fp_note_text(const struct fp_note *n, char *text);
 struct fp_engine *fp_new(void *handle, const struct fp_upcalls *up);
 void fp_free(struct fp_engine *e);
 void fp_changed(struct fp_engine *e);
@@ -162,6 +167,9 @@ void fp_tell(struct fp_engine *e, int kind, uint64_t a, uint64_t b, uint64_t c, 
 const struct fp_record *fp_record_at(const struct fp_tell *t, uint64_t number);
 bool fp_generate(struct fp_engine *e, const uint8_t *frames, size_t size, size_t count, uint64_t rate);
 void fp_capture_to(struct fp_wire *w, int fd);
+void fp_capture_sent(struct fp_wire *w, const uint8_t *frame, size_t size, const struct fp_note *note);
+void fp_capture_arrives(struct fp_wire *w, const uint8_t *frame, size_t size);
+void fp_capture_placed(struct fp_wire *w, const struct fp_note *note);
 void fp_stream_begin(struct fp_wire *w, int fd);
 void fp_emit(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_wire_flush(struct fp_engine *e);

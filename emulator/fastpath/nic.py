@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device_model.igb.nic import Blocks, Igb
 from device_model.igb.spec.general import VET
@@ -161,6 +161,20 @@ class NativeIgb(Igb):
         push_faults(self.faults, self.engine.e.faults)
         yield
         pull_faults(self.engine.e.faults, self.faults)
+
+    def received_note(self) -> str:
+        """Return what became of the frame that arrived last, in words."""
+        return self._note(self.engine.e.placed)
+
+    def sent_note(self) -> str:
+        """Return what the frame is that leaves just now, in words."""
+        return self._note(self.engine.e.leaving)
+
+    def _note(self, note: Any) -> str:  # noqa: ANN401 - cffi's objects have no types
+        ffi, lib = self.engine.ffi, self.engine.lib
+        text = ffi.new("char[]", lib.FP_NOTE_ROOM)
+        lib.fp_note_text(ffi.addressof(note), text)
+        return str(ffi.string(text).decode())
 
     # -- emulator.fastpath.engine.World ------------------------------------------------------------------
 

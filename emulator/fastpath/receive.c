@@ -29,6 +29,8 @@ fp_loopback(const struct fp_engine *e)
 static void
 dropped(struct fp_engine *e, enum fp_reason reason, size_t size, uint32_t queue)
 {
+    e->placed.fate = FP_FATE_DROPPED;
+    e->placed.reason = (uint8_t)reason;
     fp_tell(e, FP_FRAME_DROPPED, reason, size, queue, 0, NULL, 0);
 }
 
@@ -323,9 +325,12 @@ store(struct fp_engine *e, uint32_t queue, uint8_t *frame, size_t frame_size, co
                               done | (uint64_t)chunk << 32);
         }
         if (!good) {
+            e->placed.fate = FP_FATE_LOST;
             return;
         }
+        fp_note_slot(&e->placed, (uint32_t)index);
     }
+    e->placed.fate = FP_FATE_DELIVERED;
     fp_tell(e, FP_FRAME_DELIVERED, queue, payload_size, steering->rss_type, steering->rss_hash, NULL, 0);
     fp_raise_receive(e, queue);
     if (low != 0 && fp_ring_waiting(r) == low) {
@@ -354,6 +359,7 @@ keep(struct fp_engine *e, const uint8_t *frame, size_t size, const struct fp_ste
         return;
     }
     fp_count_received(e, frame, size);
+    e->placed.fate = FP_FATE_WAITING;
     w->next = NULL;
     w->size = (uint32_t)size;
     w->queue = (uint16_t)steering->queue;
@@ -464,6 +470,9 @@ take(struct fp_engine *e, uint8_t *frame, size_t size, bool looped)
     if (e->faults.has_forced_hash) {
         steering.rss_hash = e->faults.forced_hash;
     }
+    e->placed.queue = (uint16_t)steering.queue;
+    e->placed.rss_type = (uint8_t)steering.rss_type;
+    e->placed.rss_hash = steering.rss_hash;
     stamped = stamp(e, inner, inner_size, &parsed);
     r = &e->rx[steering.queue].ring;
     if (e->first_waiting == NULL && room(e, r, size)) {
@@ -481,6 +490,7 @@ take(struct fp_engine *e, uint8_t *frame, size_t size, bool looped)
 void
 fp_arrive_here(struct fp_engine *e, uint8_t *frame, size_t size, bool looped)
 {
+    e->placed = (struct fp_note){ 0 };
     fp_tell(e, FP_FRAME_ARRIVED, 0, 0, 0, 0, frame, size);
     if (!fp_has(e, SLOT_RCTL, RCTL_EN_MASK) || size < HEADER) {
         dropped(e, FP_DISABLED, size, 0);

@@ -78,7 +78,7 @@ account(struct fp_wire *w, size_t gone)
             continue;
         }
         w->emitted++;
-        fp_capture_frame(w, b->frames[n] + FP_WIRE_HEAD, b->sizes[n], 2);
+        fp_capture_sent(w, b->frames[n] + FP_WIRE_HEAD, b->sizes[n], &b->notes[n]);
         if (gone >= whole) {
             gone -= whole;
             continue;

@@ -116,14 +116,14 @@ fp_tap_flush(struct fp_wire *w)
 }
 
 void
-fp_tap_emit(struct fp_wire *w, const uint8_t *frame, size_t size)
+fp_tap_emit(struct fp_wire *w, const uint8_t *frame, size_t size, const struct fp_note *note)
 {
     static const struct vnet plain;
 
     fp_tap_flush(w);
     if (give(w, &plain, frame, size)) {
         w->emitted++;
-        fp_capture_frame(w, frame, size, 2);
+        fp_capture_sent(w, frame, size, note);
     } else {
         w->dropped++;
     }

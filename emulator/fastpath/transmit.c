@@ -42,7 +42,7 @@ static void
 begin_packet(struct fp_tx_queue *q)
 {
     q->size = 0;
-    q->has_first = q->broken = false;
+    q->has_first = q->has_slot = q->broken = false;
     q->report.count = 0;
 }
 
@@ -293,6 +293,8 @@ finish(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint32_t index)
     e->departing_last = index;
     e->departing_segmented = advanced && (word1 & TXDATA_TSE_MASK) && e->departing_frames != 0;
     e->departing_stamp = advanced && (word1 & TXDATA_MAC_TS_MASK);
+    e->departing_note = (struct fp_note){ .fate = FP_FATE_SENT, .queue = (uint16_t)n, .has_slots = true, .first = q->slot,
+                                          .last = index, .frames = e->departing_frames };
     swap_slots(&e->departing_report, &q->report);
     begin_packet(q);
 }
@@ -309,6 +311,10 @@ assemble(struct fp_engine *e, uint32_t n)
     while ((slot = fp_ring_take(e, r, words)) >= 0) {
         uint32_t index = (uint32_t)slot;
 
+        if (!q->has_slot) {
+            q->has_slot = true;
+            q->slot = index;
+        }
         if ((words[1] & TXDATA_DEXT_MASK) && (words[1] & TXDATA_DTYP_MASK) >> TXDATA_DTYP_SHIFT == CONTEXT) {
             memcpy(q->contexts[(words[1] & TXCONTEXT_IDX_MASK) >> TXCONTEXT_IDX_SHIFT & 1], words, sizeof(words));
             if (!q->has_first && r->head == index) {
@@ -373,6 +379,7 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 {
     bool looped = fp_loopback(e);
 
+    e->departing_note.frame++;
     if (e->faults.transmit_nothing) {
         return;
     }
@@ -383,11 +390,13 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
     }
     fp_tell(e, FP_FRAME_EMITTED, e->departing_queue, looped, 0, 0, frame, size);
     if (!looped) {
+        e->leaving = e->departing_note;
         if (e->departing_segmented) {
             fp_emit_segment(e, &e->departure, frame, size);
         } else {
             fp_emit(e, frame, size);
         }
+        e->leaving.fate = FP_FATE_OURS;
         return;
     }
     if (e->faults.corrupt_loopback) {

@@ -63,11 +63,11 @@ not_sent(struct fp_wire *w, int error)
 }
 
 static void
-sent(struct fp_wire *w, const uint8_t *frame, size_t size)
+sent(struct fp_wire *w, const uint8_t *frame, size_t size, const struct fp_note *note)
 {
     w->emitted++;
     w->connected = true;
-    fp_capture_frame(w, frame, size, 2);
+    fp_capture_sent(w, frame, size, note);
 }
 
 static void
@@ -92,7 +92,7 @@ flush_datagrams(struct fp_wire *w)
 
         if (done > 0) {
             for (int n = 0; n < done; n++, at++) {
-                sent(w, b->frames[at] + FP_WIRE_HEAD, b->sizes[at]);
+                sent(w, b->frames[at] + FP_WIRE_HEAD, b->sizes[at], &b->notes[at]);
             }
         } else if (errno != EINTR) {
             not_sent(w, errno);
@@ -126,6 +126,7 @@ keep_for_flush(struct fp_engine *e, const uint8_t *frame, size_t size)
     struct fp_wire_batch *b = e->wire.out;
 
     memcpy(b->frames[b->count] + FP_WIRE_HEAD, frame, size);
+    b->notes[b->count] = e->leaving;
     b->sizes[b->count++] = size;
     if (b->count == FP_WIRE_BATCH) {
         fp_wire_flush(e);
@@ -148,10 +149,10 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 
     switch (w->kind) {
     case FP_WIRE_NULL:
-        sent(w, frame, size);
+        sent(w, frame, size, &e->leaving);
         break;
     case FP_WIRE_TAP:
-        fp_tap_emit(w, frame, size);
+        fp_tap_emit(w, frame, size, &e->leaving);
         break;
     case FP_WIRE_STREAM:
         if (size > FP_WIRE_ROOM || fp_stream_unsent(w) || w->stream_end != FP_STREAM_GOES_ON) {
@@ -167,7 +168,7 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
         }
         fp_wire_flush(e);
         if (sendto(w->fd, frame, size, MSG_DONTWAIT, (struct sockaddr *)w->address, w->address_size) >= 0) {
-            sent(w, frame, size);
+            sent(w, frame, size, &e->leaving);
         } else {
             not_sent(w, errno);
         }
@@ -204,12 +205,13 @@ fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size)
         return;
     }
     e->wire.arrived++;
-    fp_capture_frame(&e->wire, frame, size, 1);
+    fp_capture_arrives(&e->wire, frame, size);
     fp_step_begins(e, FP_LOG_FRAME_IN, 0, 0, frame, size);
     if (fp_has(e, SLOT_WUC, WUC_PME_EN_MASK)) {
         e->up.wake(e->handle, frame, size);
     }
     fp_arrive_here(e, frame, size, false);
+    fp_capture_placed(&e->wire, &e->placed);
     fp_step_ends(e);
 }
 

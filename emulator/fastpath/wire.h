@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "note.h"
+
 #define FP_WIRE_BATCH 64
 #define FP_FRAME_MIN 14
 #define FP_FRAME_MAX (9728 + 8)
@@ -66,6 +68,7 @@ size_t fp_wire_poll(struct fp_engine *e);
 struct fp_wire_batch {
     size_t count;
     size_t sizes[FP_WIRE_BATCH];
+    struct fp_note notes[FP_WIRE_BATCH];
     uint8_t frames[FP_WIRE_BATCH][FP_WIRE_HEAD + FP_WIRE_ROOM];
 };
 bool fp_stream_open(struct fp_wire *w);
@@ -77,7 +80,7 @@ bool fp_stream_backlog(const struct fp_wire *w);
 bool fp_tap_open(struct fp_wire *w);
 void fp_tap_close(struct fp_wire *w);
 void fp_tap_flush(struct fp_wire *w);
-void fp_tap_emit(struct fp_wire *w, const uint8_t *frame, size_t size);
+void fp_tap_emit(struct fp_wire *w, const uint8_t *frame, size_t size, const struct fp_note *note);
 /* Put one more segment of a packet together with those before; false: it must be emitted by itself. */
 bool fp_tap_segment(struct fp_wire *w, const struct fp_departure *d, const uint8_t *frame, size_t size);
 size_t fp_tap_poll(struct fp_engine *e);
@@ -85,8 +88,11 @@ bool fp_capture_open(struct fp_wire *w);
 bool fp_capture_on(const struct fp_wire *w);
 void fp_capture_close(struct fp_wire *w);
 void fp_capture_flush(struct fp_wire *w);
-/* direction: 1 in, 2 out (epb_flags). */
-void fp_capture_frame(struct fp_wire *w, const uint8_t *frame, size_t size, uint32_t direction);
+/* A frame has left. */
+void fp_capture_sent(struct fp_wire *w, const uint8_t *frame, size_t size, const struct fp_note *note);
+/* A frame comes, and then it is known what became of it; what leaves in between stands behind it. */
+void fp_capture_arrives(struct fp_wire *w, const uint8_t *frame, size_t size);
+void fp_capture_placed(struct fp_wire *w, const struct fp_note *note);
 /* A frame came; it may be changed, and has room for 60 bytes. */
 void fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size);
 

@@ -75,6 +75,11 @@ class NativeWire:
         return True
 
     @property
+    def captured(self) -> CapturedWire | None:
+        """The wire, if its frames pass through Python and are taken down there."""
+        return self._wire if isinstance(self._wire, CapturedWire) else None
+
+    @property
     def _moved_here(self) -> bool:
         """Whether the frames pass through Python."""
         return self._native.kind == self._lib.FP_WIRE_PYTHON and self._stream is None

@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from emulator.errors import EnvironmentLacks
 from emulator.wires.pcapng import INBOUND, OUTBOUND, enhanced_packet, interface_description, section_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from emulator.wires.end import WireCounts, WireEnd
@@ -35,10 +36,14 @@ class CaptureFile:
             raise EnvironmentLacks(f"capture file {path} must be writable, and is not: {error.strerror}") from error
         self._write(section_header("hilnic") + interface_description("wire"))
 
-    def add(self, frame: bytes, direction: int) -> None:
-        """Append ``frame``, INBOUND or OUTBOUND as the card sees it."""
+    def add(self, frame: bytes, direction: int, comment: str = "", time_ns: int | None = None) -> None:
+        """Append ``frame``, INBOUND or OUTBOUND as the card sees it, with what is to be said of it."""
         if self._descriptor >= 0:
-            self._write(enhanced_packet(self._now_ns(), frame, direction))
+            self._write(enhanced_packet(self.now_ns() if time_ns is None else time_ns, frame, direction, comment))
+
+    def now_ns(self) -> int:
+        """Return the time by the file's clock, in nanoseconds since 1970."""
+        return self._now_ns()
 
     def fileno(self) -> int:
         """Return the file's descriptor; -1: it is closed."""
@@ -67,12 +72,29 @@ class CaptureFile:
             self.close()
 
 
+class Notes(Protocol):
+    """A card that can say in words what becomes of frames."""
+
+    def received_note(self) -> str:
+        """Return what became of the frame that arrived last."""
+
+    def sent_note(self) -> str:
+        """Return what the frame is that leaves just now."""
+
+
 class CapturedWire:
-    """``wire``, with every frame that it carries copied to ``file``. Frames that it drops are not in the file."""
+    """``wire``, with every frame that it carries copied to ``file``. Frames that it drops are not in the file.
+
+    What becomes of a frame that has come is known when the card is done with it, and only then it is written, with the
+    time at which the card began; what the card has sent meanwhile stands behind it.
+    """
 
     def __init__(self, wire: WireEnd, file: CaptureFile) -> None:
         self.wire = self._wire = wire
         self.file = self._file = file
+        self._notes: Notes | None = None
+        self._arriving = False
+        self._meanwhile: list[tuple[bytes, str, int]] = []
 
     @property
     def counts(self) -> WireCounts:
@@ -92,15 +114,34 @@ class CapturedWire:
         """Send one frame and write it down if the wire took it."""
         before = self._wire.counts.emitted
         self._wire.emit(frame)
-        if self._wire.counts.emitted != before:
-            self._file.add(frame, OUTBOUND)
+        if self._wire.counts.emitted == before:
+            return
+        note = self._notes.sent_note() if self._notes is not None else ""
+        if self._arriving:
+            self._meanwhile.append((frame, note, self._file.now_ns()))
+        else:
+            self._file.add(frame, OUTBOUND, note)
 
     def poll(self) -> Sequence[bytes]:
-        """Return the frames that have come, having written them down."""
-        frames = self._wire.poll()
-        for frame in frames:
-            self._file.add(frame, INBOUND)
-        return frames
+        """Return the frames that have come; each is written down when it is ``taken``."""
+        return self._wire.poll()
+
+    def explained_by(self, notes: Notes) -> None:
+        """Let ``notes`` say from now on what becomes of frames."""
+        self._notes = notes
+
+    @contextmanager
+    def taken(self, frame: bytes) -> Iterator[None]:
+        """Within the context the card takes ``frame``, which has come; at its end that is written down."""
+        began, self._arriving = self._file.now_ns(), True
+        try:
+            yield
+        finally:
+            self._arriving = False
+            self._file.add(frame, INBOUND, self._notes.received_note() if self._notes is not None else "", began)
+            for sent, note, time_ns in self._meanwhile:
+                self._file.add(sent, OUTBOUND, note, time_ns)
+            self._meanwhile.clear()
 
     def close(self) -> None:
         """Close the wire and the file."""

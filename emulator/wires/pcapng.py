@@ -12,6 +12,7 @@ ENHANCED_PACKET = 6
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 
 OPT_END = 0
+OPT_COMMENT = 1
 IF_NAME = 2
 IF_TSRESOL = 9
 EPB_FLAGS = 2
@@ -48,9 +49,10 @@ def interface_description(name: str) -> bytes:
     return block(INTERFACE_DESCRIPTION, struct.pack("<HHI", LINKTYPE_ETHERNET, 0, 0) + options)
 
 
-def enhanced_packet(time_ns: int, frame: bytes, direction: int) -> bytes:
+def enhanced_packet(time_ns: int, frame: bytes, direction: int, comment: str = "") -> bytes:
     """Return the Enhanced Packet Block of ``frame`` (no FCS) on interface 0 at ``time_ns`` since 1970."""
     size = len(frame)
     head = struct.pack("<IIIII", 0, time_ns >> 32 & 0xFFFFFFFF, time_ns & 0xFFFFFFFF, size, size)
-    options = option(EPB_FLAGS, struct.pack("<I", direction)) + option(OPT_END, b"")
+    said = option(OPT_COMMENT, comment.encode()) if comment else b""
+    options = said + option(EPB_FLAGS, struct.pack("<I", direction)) + option(OPT_END, b"")
     return block(ENHANCED_PACKET, head + frame + bytes(-size % 4) + options)

@@ -135,6 +135,7 @@ class Pair:
         self.close = native.engine.close
         self.watched: tuple[list[tuple[Event, bool]], ...] = ([], [])
         for world, seen in zip(self.worlds, self.watched, strict=True):
+            world.cable.note = world.nic.sent_note
             world.nic.watch(partial(note, seen), EVERY_KIND, TWO_SIDED)
         self.drivers = [Driver(world, SLOTS, QUEUES) for world in self.worlds]
         self.steps = 0
@@ -162,6 +163,8 @@ class Pair:
         model, native = self.worlds
         if model.cable.frames != native.cable.frames:
             self._differ("frames", model.cable.frames, native.cable.frames)
+        if model.cable.notes != native.cable.notes:
+            self._differ("notes of frames", model.cable.notes, native.cable.notes)
         if model.messages.sent != native.messages.sent:
             self._differ("messages", model.messages.sent, native.messages.sent)
         if model.messages.levels != native.messages.levels:
@@ -188,6 +191,7 @@ class Pair:
             seen.clear()
         for world in self.worlds:
             world.cable.frames.clear()
+            world.cable.notes.clear()
             world.messages.sent.clear()
             world.messages.levels.clear()
             world.memory.stores.clear()
@@ -221,17 +225,22 @@ def next_step(pair: Pair, choose: Random) -> Step:
     raise AssertionError
 
 
+def taken(world: World, frame: bytes) -> str:
+    """Let a frame arrive; return what the card says became of it."""
+    world.nic.receive(frame)
+    return world.nic.received_note()
+
+
 def frame_arrives(_pair: Pair, choose: Random) -> Step:
     frame = some_frame(choose)
-    return Step(("receive", frame.hex()), lambda world: world.nic.receive(frame))
+    return Step(("receive", frame.hex()), lambda world: taken(world, frame))
 
 
 def burst_arrives(_pair: Pair, choose: Random) -> Step:
     burst = [some_frame(choose) for _ in range(choose.randrange(2, 40))]
 
-    def act(world: World) -> None:
-        for frame in burst:
-            world.nic.receive(frame)
+    def act(world: World) -> list[str]:
+        return [taken(world, frame) for frame in burst]
 
     return Step(("receive", [frame.hex() for frame in burst]), act)
 

@@ -103,6 +103,7 @@ MUTANTS = {
     "interrupts.c": ("e->regs[SLOT_EIMS] &= ~bit;", ";"),
     "statistics.c": ("length <= 64 ? SLOT_PTC64", "length < 64 ? SLOT_PTC64"),
     "ring.c": ("if (tail < r->count) {", "if (tail <= r->count) {"),
+    "note.c": ("if (n->first == n->last) {", "if (n->first >= n->last) {"),
     "registers.c": ("(value & rule->w1s)", "0"),
 }
 """One wrong token for each part of the data path (memory.c has tests of its own)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -208,6 +209,34 @@ def test_the_capture_holds_what_passed_in_both_directions(
         bench.emit(frame)
     found = read_pcapng(path.read_bytes())
     assert [(packet.frame, packet.direction) for packet in found] == [(frame, "out") for frame in FRAMES]
+
+
+def test_what_leaves_while_a_frame_arrives_stands_behind_it(
+    tmp_path: Path, make_bench: Callable[[WireEnd], Bench]
+) -> None:
+    """A frame that has arrived is written when it is placed, with the time of its arrival, at its place."""
+    path = tmp_path / "wire.pcapng"
+    bench = make_bench(CapturedWire(NullWire(), CaptureFile(path)))
+    engine, lib = bench.engine, bench.engine.lib
+    wire, note = engine.ffi.addressof(engine.e.wire), engine.ffi.addressof(engine.e.placed)
+    many = 40
+    for n in range(many):
+        came, answers = bytes([n]) * 9000, [bytes([n, k]) * (30 + k) for k in range(n % 4)]
+        lib.fp_capture_arrives(wire, came, len(came))
+        for answer in answers:
+            lib.fp_capture_sent(wire, answer, len(answer), note)
+        lib.fp_capture_placed(wire, note)
+    lib.fp_capture_placed(wire, note)
+    lib.fp_wire_flush(engine.e)
+    found = read_pcapng(path.read_bytes())
+    expected = []
+    for n in range(many):
+        expected.append((bytes([n]) * 9000, "in"))
+        expected += [(bytes([n, k]) * (30 + k), "out") for k in range(n % 4)]
+    assert sorted((p.frame, p.direction) for p in found) == sorted(expected)
+    times = [packet.time_ns for packet in found]
+    assert sum(one > other for one, other in pairwise(times)) <= 2, "out of order only where the buffer was full"
+    assert {packet.comment for packet in found} == {"from the card itself"}
 
 
 def test_addresses_are_those_of_the_system() -> None:

@@ -109,6 +109,12 @@ class RememberingNic:
     def connect(self, partner: LinkPartner | None) -> None:
         raise NotImplementedError(partner)
 
+    def received_note(self) -> str:
+        return f"frame {len(self.frames)}"
+
+    def sent_note(self) -> str:
+        return "sent"
+
     def interrupts_changed(self) -> None:
         self.changes += 1
 

@@ -11,6 +11,7 @@ class Captured:
     time_ns: int
     direction: str
     frame: bytes
+    comment: str
 
 
 def read_pcapng(data: bytes) -> list[Captured]:
@@ -42,9 +43,14 @@ def read_pcapng(data: bytes) -> list[Captured]:
             assert kept == size
             assert interface < len(units)
             padded = kept + -kept % 4
-            flags = options(body[20 + padded :])[2]
+            extra = options(body[20 + padded :])
+            flags = extra[2]
             direction = {0: "?", 1: "in", 2: "out"}[flags[0] & 3]
-            packets.append(Captured((high << 32 | low) * units[interface], direction, body[20 : 20 + kept]))
+            packets.append(
+                Captured(
+                    (high << 32 | low) * units[interface], direction, body[20 : 20 + kept], extra.get(1, b"").decode()
+                )
+            )
         first = False
         at += length
     assert not first

@@ -55,18 +55,41 @@ def test_greatest_length_is_accepted() -> None:
 
 
 def test_capture_tells_direction_time_and_bytes(tmp_path: Path) -> None:
-    times = iter((5_000_000_007, 1_700_000_000_123_456_789))
+    times = iter((5_000_000_007, 1_700_000_000_123_456_789, 1_700_000_000_123_456_790))
     file = CaptureFile(tmp_path / "wire.pcapng", now_ns=lambda: next(times))
     wire = CapturedWire(LoopbackWire(), file)
     frame = bytes(range(61))
     wire.emit(frame)
     before_close = read_pcapng((tmp_path / "wire.pcapng").read_bytes())
     assert wire.poll() == [frame]
+    with wire.taken(frame):
+        wire.emit(frame)
     wire.close()
     assert [(p.time_ns, p.direction, p.frame) for p in before_close] == [(5_000_000_007, "out", frame)]
-    [out, back] = read_pcapng((tmp_path / "wire.pcapng").read_bytes())
+    [out, back, answer] = read_pcapng((tmp_path / "wire.pcapng").read_bytes())
     assert (back.time_ns, back.direction, back.frame) == (1_700_000_000_123_456_789, "in", frame)
+    assert (answer.time_ns, answer.direction) == (1_700_000_000_123_456_790, "out"), "what leaves meanwhile comes after"
     assert out == before_close[0]
+
+
+class Said:
+    def received_note(self) -> str:
+        return "rx queue 3, descriptor 7"
+
+    def sent_note(self) -> str:
+        return "tx é"
+
+
+def test_capture_says_what_became_of_each_frame(tmp_path: Path) -> None:
+    wire = CapturedWire(LoopbackWire(), CaptureFile(tmp_path / "wire.pcapng"))
+    wire.explained_by(Said())
+    wire.emit(bytes(61))
+    for frame in wire.poll():
+        with wire.taken(frame):
+            pass
+    wire.close()
+    found = read_pcapng((tmp_path / "wire.pcapng").read_bytes())
+    assert [packet.comment for packet in found] == ["tx é", "rx queue 3, descriptor 7"]
 
 
 def test_dropped_frame_is_not_in_the_capture(tmp_path: Path) -> None:

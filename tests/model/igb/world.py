@@ -87,9 +87,14 @@ class Clock:
 class Cable:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self.notes: list[str] = []
+        self.note: Callable[[], str] | None = None
+        """Says what the frame is that leaves."""
 
     def emit(self, frame: bytes) -> None:
         self.frames.append(frame)
+        if self.note is not None:
+            self.notes.append(self.note())
 
 
 class Messages:
