@@ -191,9 +191,13 @@ class Card:
         rule: dict[str, Any] = self.call("rule", text=text)
         return rule
 
-    def stop_when(self, text: str) -> int:
-        """Let the card stand wherever ``text`` holds, as ``before DmaWrite queue=0``; return the rule's number."""
-        return int(self.rule(f"stop when {text}")["rule"])
+    def stop_when(self, text: str, *, for_us: int | None = None) -> int:
+        """Let the card stand wherever ``text`` holds, as ``before DmaWrite queue=0``; return the rule's number.
+
+        With ``for_us`` it goes on by itself after so many microseconds.
+        """
+        lasts = "" if for_us is None else f" for_us={for_us}"
+        return int(self.rule(f"stop{lasts} when {text}")["rule"])
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules: rule, text, acted, left, waits_for, told and matched of that so far, failure."""
@@ -245,7 +249,7 @@ class Card:
     # -- misbehaving ----------------------------------------------------------------------------------
 
     def fault(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-        """Run fault command ``name`` (F1–F23 in docs/control.md)."""
+        """Run fault command ``name`` (F1–F24 in docs/control.md)."""
         answer: dict[str, Any] = self.call("fault", name=name, **arguments)
         return answer
 
@@ -355,6 +359,10 @@ class Card:
     def stale_descriptor(self, queue: int) -> None:
         """Write an old receive descriptor once more, behind the head (F22)."""
         self.fault("stale_descriptor", queue=queue)
+
+    def prompt_doorbells(self, *, on: bool = True) -> None:
+        """Fetch, send and report within the write of a transmit tail (F24)."""
+        self.fault("prompt_doorbells", on=on)
 
     def stuck_bits(self, offset: int, mask: int) -> None:
         """Let the bits of ``mask`` read as 0 in the register at ``offset``; mask 0: none (F23)."""

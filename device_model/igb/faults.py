@@ -84,6 +84,7 @@ class Faults:
     bad_nvm_checksum_on: bool = False
     tx_off_on: bool = False
     stuck: dict[int, int] = field(default_factory=dict)
+    prompt_doorbells_on: bool = False
 
     def apply(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
         """Run the fault command ``name``; FaultError says what is wrong with the name or the arguments."""
@@ -130,7 +131,7 @@ class Faults:
         changed = {n: getattr(self, n) for n in self.__slots__ if getattr(self, n) != getattr(healthy, n)}
         return {name: sorted(value) if isinstance(value, set) else value for name, value in changed.items()}
 
-    # -- one method per command; the numbers F1–F23 are those of docs/control.md -----------------------
+    # -- one method per command; the numbers F1–F24 are those of docs/control.md -----------------------
 
     def hold_interrupts(self, vector: int) -> None:
         """F1: keep the message of ``vector`` back; causes accumulate."""
@@ -176,6 +177,10 @@ class Faults:
     def complete_out_of_order(self, queue: int, index: int) -> None:
         """F7: set DD in one slot now."""
         self.actions.complete_now(_within("queue", queue, QUEUES), _within("index", index, _SLOTS))
+
+    def prompt_doorbells(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """F24: fetch, send and report within the write of a transmit tail."""
+        self.prompt_doorbells_on = _switch(on)
 
     def transmit_nothing(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """F8: fetch and complete descriptors but send nothing."""
@@ -299,7 +304,7 @@ COMMANDS: dict[str, Callable[..., dict[str, Any] | None]] = {
         "no_auto_mask", "withhold_completions", "release_completions", "complete_out_of_order", "transmit_nothing",
         "receive_write_back", "receive_errors", "force_rss", "force_checksum", "tx_off", "read_all_ones",
         "bad_nvm_checksum", "ignore_eics", "ignore_eitr", "no_tx_timestamp", "corrupt_loopback", "stale_descriptor",
-        "stuck_bits", "clear",
+        "stuck_bits", "prompt_doorbells", "clear",
     )
 }  # fmt: skip
 

@@ -143,7 +143,16 @@ class Transmit:
         ring.set_tail(new)
         if n not in self._ready:
             self._ready.append(n)
-        self.kick()
+        if self._faults.prompt_doorbells_on:
+            self._at_once()
+        else:
+            self.kick()
+
+    def _at_once(self) -> None:
+        """Work now: whoever rings waits for it (F24)."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pump()
 
     def _control(self, n: int, old: int, new: int) -> None:
         queue, enable = self.queues[n], TXDCTL.enable.mask

@@ -36,7 +36,7 @@ struct fp_faults {
     uint32_t zero_length_left[...];
     uint32_t forced_hash, forced_queue, forced_type, force_rx_errors, forced_checksum;
     uint8_t has_forced_hash, has_forced_queue, has_forced_type, has_forced_checksum;
-    uint8_t no_auto_mask, transmit_nothing, ignore_eics, ignore_eitr, corrupt_loopback;
+    uint8_t no_auto_mask, transmit_nothing, ignore_eics, ignore_eitr, corrupt_loopback, prompt_doorbells;
     ...;
 };
 

@@ -19,6 +19,7 @@ SWITCHES = {
     "ignore_eics": "ignore_eics_on",
     "ignore_eitr": "ignore_eitr_on",
     "corrupt_loopback": "corrupt_loopback_on",
+    "prompt_doorbells": "prompt_doorbells_on",
 }
 FORCED = ("hash", "queue", "type")
 

@@ -109,7 +109,12 @@ fp_tx_doorbell(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new)
     }
     fp_ring_set_tail(e, &e->tx[n].ring, new);
     make_ready(e, n);
-    fp_kick(e);
+    if (e->faults.prompt_doorbells) {
+        e->pump.when = FP_NEVER; /* whoever rings waits for the work (F24) */
+        fp_pump(e);
+    } else {
+        fp_kick(e);
+    }
 }
 
 static void write_back(struct fp_engine *e, uint32_t n);

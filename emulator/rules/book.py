@@ -11,7 +11,7 @@ from emulator.control.arguments import Arguments, CommandError
 from emulator.control.levers import LEVERS
 from emulator.errors import UsageError
 from emulator.rules.halt import Halt, Halted
-from emulator.rules.rule import STOP, Action, parse_action, parse_rule, words_of
+from emulator.rules.rule import STAND_MOST_US, STANDS_US, STOP, Action, parse_action, parse_rule, words_of
 
 if TYPE_CHECKING:
     from device_model.events import Event
@@ -166,8 +166,11 @@ class Rules:
     def _try_out(self, action: Action) -> None:
         """Refuse an action that is impossible, before anything depends on it."""
         if action.name == STOP:
-            if action.arguments:
-                raise UsageError(f"stop must have no argument but times, not {next(iter(action.arguments))}")
+            for name, value in action.arguments.items():
+                if name != STANDS_US:
+                    raise UsageError(f"stop must have no argument but times and {STANDS_US}, not {name}")
+                if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= STAND_MOST_US:
+                    raise UsageError(f"{STANDS_US} must be a number from 1 to {STAND_MOST_US}, not {value!r}")
             return
         try:
             lever = LEVERS.get(action.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from device_model.events import TOLD_BEFORE, Event, to_json
+from emulator.rules.rule import STANDS_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,23 +63,29 @@ class Halt:
         self._controls, self._stop = controls, stop
 
     def stand(self, where: Halted) -> None:
-        """Stand until somebody says go, or nobody is connected, or the process is to end, or PATIENCE_S have passed."""
+        """Stand until somebody says go, or nobody is connected, or the process is to end, or the time is over.
+
+        That is PATIENCE_S, or as long as the rule says (``for_us``), with or without anybody connected.
+        """
         controls, stop = self._controls, self._stop
-        if self.at is not None or controls is None or not controls.connected or self.ignores(where.rule):
+        for_us = where.rule.action.arguments.get(STANDS_US)
+        watched = controls is not None and controls.connected
+        if self.at is not None or self.ignores(where.rule) or not (watched or for_us):
             return
         self.at = where
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + (for_us / 1e6 if for_us else PATIENCE_S)
         stops = [] if stop is None else [stop.fileno()]
         try:
-            while self.at is not None and controls.connected:
-                fds = controls.filenos()
+            while self.at is not None and (for_us or (controls is not None and controls.connected)):
+                fds = [] if controls is None else controls.filenos()
                 ready, _, _ = select.select([*stops, *fds], (), (), max(0.0, until - time.monotonic()))
-                if not ready:
+                if not ready and not for_us:
                     log.warning("the card has stood for %g s and goes on by itself", PATIENCE_S)
                 if not ready or (stops and stops[0] in ready):
                     break
                 for fd in ready:
-                    controls.ready(fd)
+                    if controls is not None:
+                        controls.ready(fd)
         finally:
             self.at = None
 

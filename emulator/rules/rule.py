@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from emulator.rules.pattern import Pattern
 
 STOP = "stop"
+STANDS_US = "for_us"
+"""How long a stop lasts that nobody needs to end."""
+
+STAND_MOST_US = 10_000_000
 WHEN, SINCE = "when", "since"
 FOR_EVER = "always"
 DELAY_MOST_US = 3_600_000_000

@@ -104,6 +104,7 @@ FAULTS = {
     "corrupt_loopback": ("on",),
     "stale_descriptor": ("queue",),
     "stuck_bits": ("offset", "mask"),
+    "prompt_doorbells": ("on",),
     "clear": (),
 }
 assert set(FAULTS) <= set(COMMANDS)

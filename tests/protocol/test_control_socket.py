@@ -300,6 +300,7 @@ METHODS: dict[str, tuple[Callable[[Card], None], dict[str, object]]] = {
     "receive_errors": (lambda card: card.receive_errors(4), {"force_rx_errors": 4}),
     "force_rss": (lambda card: card.force_rss(queue=3), {"forced_rss": {"queue": 3}}),
     "force_checksum": (lambda card: card.force_checksum(32), {"forced_checksum": 32}),
+    "prompt_doorbells": (lambda card: card.prompt_doorbells(), {"prompt_doorbells_on": True}),
     "tx_off": (lambda card: card.tx_off(), {"tx_off_on": True}),
     "bad_nvm_checksum": (lambda card: card.bad_nvm_checksum(), {"bad_nvm_checksum_on": True}),
     "ignore_eics": (lambda card: card.ignore_eics(), {"ignore_eics_on": True}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.card import Card
-from harness.deadline import Deadline
+from harness.deadline import Deadline, wait_until
 from harness.emulator import CardOptions, CardProcess, CardSockets
 from harness.errors import NotSeen, UsageError
 
@@ -91,6 +91,19 @@ def test_the_card_stands_on_either_side_of_a_register_access(sockets: CardSocket
         assert where(card.wait_stopped())[:2] == ("after", "RegisterRead")
         card.resume()
     assert card.stopped() is None
+
+
+def test_a_stop_can_end_by_itself(sockets: CardSockets, card: Card) -> None:
+    number = card.stop_when("RegisterWritten register=WUC", for_us=300_000)
+    with doing(sockets, (WUC, 1)):
+        assert where(card.wait_stopped()) == ("before", "RegisterWritten", 1)
+        wait_until(lambda: card.stopped() is None, Deadline.after(SOON_S), "the card's going on by itself")
+    assert card.register("WUC") == 1
+    card.unrule(number)
+    card.stop_when("RegisterWritten register=WUC", for_us=10_000_000)
+    with doing(sockets, (WUC, 2)):
+        card.wait_stopped()
+        card.resume()
 
 
 def test_a_standing_card_shows_itself_and_does_nothing_else(sockets: CardSockets, card: Card) -> None:
@@ -209,7 +222,9 @@ def test_breakpoints_leave_with_whoever_set_them(sockets: CardSockets, card: Car
         ("stop when TxDescriptor where='1 +'", "where must be an expression of Python, not '1 \\+'"),
         ("stop when before TxDescriptor", "TxDescriptor can be met only after it has happened; DmaRead, DmaWrite"),
         ("stop when FrameDropped reason>a", "reason can be = or != to something, and not >"),
-        ("stop queue=1 when TxDescriptor", "stop must have no argument but times, not queue"),
+        ("stop queue=1 when TxDescriptor", "stop must have no argument but times and for_us, not queue"),
+        ("stop for_us=0 when TxDescriptor", "for_us must be a number from 1 to 10000000, not 0"),
+        ("stop for_us=soon when TxDescriptor", "for_us must be a number from 1 to 10000000, not 'soon'"),
         ("stop times=0 when TxDescriptor", "times must be a number from 1 on or always, not 0"),
         (
             "hold_interrupts vector=1 delay_us=-1 when TxDescriptor",

@@ -166,6 +166,19 @@ def test_f8_nothing_leaves_but_everything_completes(driver: Driver) -> None:
     assert leave(driver) == ([udp()], True)
 
 
+def test_f24_the_work_is_done_within_the_write_of_the_tail(driver: Driver) -> None:
+    driver.world.nic.transmitter.rate_mbps = 0
+    driver.send(0, udp())
+    assert driver.world.cable.frames == []
+    driver.world.clock.advance(MS)
+    driver.world.cable.frames.clear()
+    fault(driver, "prompt_doorbells", on=True)
+    last = driver.send(0, udp())
+    assert (driver.world.cable.frames, driver.done(0, last)) == ([udp()], True)
+    fault(driver, "prompt_doorbells", on=False)
+    assert not driver.done(0, driver.send(0, udp()))
+
+
 def test_f12_status_shows_that_transmission_is_off(driver: Driver) -> None:
     fault(driver, "tx_off", on=True)
     assert driver.get(STATUS) & STATUS.txoff.mask
@@ -288,6 +301,7 @@ LASTING: dict[str, dict[str, Any]] = {
     "receive_errors": {"bits": 1 << 31},
     "force_rss": {"queue": 1},
     "force_checksum": {"flags": 1 << 30},
+    "prompt_doorbells": {"on": True},
     "tx_off": {"on": True},
     "read_all_ones": {"on": True},
     "bad_nvm_checksum": {"on": True},
@@ -312,6 +326,8 @@ def account(driver: Driver) -> list[object]:
     driver.put(RCTL, driver.get(RCTL) | 1 << 6)
     leave(driver)
     got = [*driver.received(0), *driver.received(1)]
+    driver.world.nic.transmitter.rate_mbps = 0
+    out.append(driver.done(0, driver.send(0, udp())))
     return [*out, *((fields["l4cs"], fields["ipe"], fields["rxe"], data) for fields, data in got)]
 
 
