@@ -136,6 +136,11 @@ class Card:
         values: dict[str, int] = self.call("statistics")
         return values
 
+    def totals(self) -> dict[str, Any]:
+        """Return what the card has done since it was made: by queue, vector and reason of a drop."""
+        values: dict[str, Any] = self.call("totals")
+        return values
+
     def counts(self) -> dict[str, int]:
         """Return how many events of each kind there were since the card started."""
         values: dict[str, int] = self.call("counts")

@@ -20,6 +20,7 @@ from harness.report.terminal import Progress
 from harness.seeded import command as seeded_command
 from harness.soak import command as soak_command
 from harness.timeline import command as timeline_command
+from harness.top import command as top_command
 from harness.verb import RUN_EPILOGUE
 from harness.watch import command as watch_command
 
@@ -41,6 +42,7 @@ VERBS = (
     soak_command.VERB,
     debug_command.DEBUG,
     debug_command.SHELL,
+    top_command.VERB,
     explore_command.VERB,
     record.VERB,
     replay.VERB,

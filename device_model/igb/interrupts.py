@@ -85,6 +85,9 @@ class InterruptBlock:
         """
 
         self._asked_until = [0] * EITR.count
+        self.sent = [0] * EITR.count
+        """Messages by vector, since the card was made."""
+
         self._unseen = [0] * EITR.count
         self._sent_ns = [0] * EITR.count
         self._answer_ns = [0] * EITR.count
@@ -231,6 +234,8 @@ class InterruptBlock:
     def _send(self, vector: int, why: str) -> None:
         for _ in range(1 + self._faults.duplicates.pop(vector, 0)):
             mode = self._port.mode.value
+            if vector < len(self.sent):
+                self.sent[vector] += 1
             if self._tell.on:
                 self._tell(events.InterruptSent(self._clock.now_ns(), vector, mode, why))
             self._port.send(vector)
@@ -331,6 +336,7 @@ class InterruptBlock:
         if not line:
             self._send(0, why)
             return
+        self.sent[0] += 1
         if self._tell.on:
             self._tell(events.InterruptSent(self._clock.now_ns(), 0, "intx", why))
         self._drive_line(asserted=True)

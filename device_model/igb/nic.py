@@ -22,6 +22,7 @@ from device_model.igb.spec.receive import RDH, RQDPC
 from device_model.igb.spec.transmit import TDH
 from device_model.igb.statistics import Statistics
 from device_model.igb.timesync import Timesync
+from device_model.igb.totals import totals_snapshot
 from device_model.igb.transmit import Transmit
 from device_model.igb.wake import Wake
 from device_model.nic import Reset
@@ -202,6 +203,10 @@ class Igb:
     def statistics_snapshot(self) -> dict[str, int]:
         """Return the statistics counters without clearing them."""
         return {reg.title(n): self.regs.peek(reg, n) for reg in COUNTERS for n in range(reg.count)}
+
+    def totals_snapshot(self) -> dict[str, Any]:
+        """Return what the card has done since it was made, and the state of its rings."""
+        return totals_snapshot(self.regs, self.receiver, self.transmitter, self.interrupts)
 
     # -- device_model.igb.faults.Actions -----------------------------------------------------------------
 

@@ -101,6 +101,13 @@ class Receive:
         self._fifo_bytes = 0
         self.note = Note()
         """What became of the frame that arrived last."""
+
+        self.delivered, self.delivered_bytes = [0] * RDT.count, [0] * RDT.count
+        """Frames and bytes by queue, since the card was made."""
+
+        self.dropped: dict[str, int] = {}
+        """Frames by reason."""
+
         self._unfinished: dict[int, list[tuple[int, int]]] = {}
         self._last: dict[int, tuple[int, int, int]] = {}
         self._settings: dict[int, _Settings] = {}
@@ -241,6 +248,7 @@ class Receive:
 
     def _drop(self, reason: str, frame: bytes, queue: int) -> None:
         self.note.fate, self.note.reason = Fate.DROPPED, reason
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
         if self._tell.on:
             self._tell(events.FrameDropped(self._clock.now_ns(), reason, len(frame), queue))
 
@@ -311,6 +319,8 @@ class Receive:
                 return
             self.note.takes(index)
         self.note.fate = Fate.DELIVERED
+        self.delivered[ring.queue] += 1
+        self.delivered_bytes[ring.queue] += len(payload)
         if self._tell.on:
             now = self._clock.now_ns()
             self._tell(events.FrameDelivered(now, ring.queue, len(payload), steering.rss_type, steering.rss_hash))

@@ -90,6 +90,10 @@ class Transmit:
         self._departing: TxPacket | None = None
         self.note = Note()
         """What the frame is that leaves just now."""
+
+        self.sent, self.sent_bytes = [0] * TDT.count, [0] * TDT.count
+        """Frames and bytes by queue, since the card was made."""
+
         self._departs_ns = 0
         self._free_ns = 0
         self._timer: Timer | None = None
@@ -324,6 +328,8 @@ class Transmit:
             return
         looped = self._link.loopback
         self._statistics.transmitted(frame)
+        self.sent[packet.queue] += 1
+        self.sent_bytes[packet.queue] += len(frame)
         if packet.timestamp:
             self._timesync.transmitted()
             packet.timestamp = False

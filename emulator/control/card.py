@@ -72,6 +72,9 @@ class ControlledNic(Protocol):
     def statistics_snapshot(self) -> dict[str, int]:
         """Return the statistics registers by name, without clearing them."""
 
+    def totals_snapshot(self) -> dict[str, Any]:
+        """Return what the card has done since it was made, and the state of its rings."""
+
 
 class ControlledCard(Protocol):
     """A running card."""

@@ -34,8 +34,8 @@ FRAME_BYTES_MAX = 16384
 MEMORY_BYTES_MAX = 65536
 WHILE_STANDING = frozenset(
     {
-        "describe", "events", "record", "counts", "registers", "ring", "statistics", "memory", "faults",
-        "rule", "rules", "unrule", "stopped", "resume", "step",
+        "describe", "events", "record", "counts", "registers", "ring", "statistics", "totals", "memory",
+        "faults",        "rule", "rules", "unrule", "stopped", "resume", "step",
     }
 )  # fmt: skip
 """Commands that a card answers while it stands at an event: those that look, and those that let it go on."""
@@ -57,6 +57,7 @@ class Commands:
             "write_register": self._write_register,
             "ring": self._ring,
             "statistics": self._statistics,
+            "totals": self._totals,
             "memory": self._memory,
             **{name: partial(self._pull, lever) for name, lever in LEVERS.items()},
             "fault": self._fault,
@@ -171,6 +172,16 @@ class Commands:
     def _statistics(self, arguments: Arguments) -> dict[str, int]:
         arguments.finish()
         return self._card.nic.statistics_snapshot()
+
+    def _totals(self, arguments: Arguments) -> dict[str, Any]:
+        arguments.finish()
+        card = self._card
+        return {
+            "now_ns": card.clock.now_ns(),
+            "interrupts": card.interrupts.mode.value,
+            "wire": card.wire.counts.as_json(),
+            **card.nic.totals_snapshot(),
+        }
 
     def _pull(self, lever: Callable[[ControlledNic, Arguments], Callable[[], None]], arguments: Arguments) -> None:
         lever(self._card.nic, arguments)()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_model.events import Tell
 from device_model.igb.flow_control import FlowControl
-from emulator.fastpath.events import KINDS, NUMBER, decode, encode
+from emulator.fastpath.events import KINDS, NUMBER, REASONS, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,6 +67,11 @@ class NativeInterrupts:
         self._e, self._lib = engine.e, engine.lib
 
     @property
+    def sent(self) -> list[int]:
+        """Messages by vector, since the card was made."""
+        return list(self._e.messages_sent)
+
+    @property
     def least_gap_us(self) -> int:
         """Time between two messages of a moderated vector, if it is more than EITR asks for."""
         return int(self._e.least_gap_us)
@@ -120,6 +125,21 @@ class NativeReceive:
         self._e, self._lib = engine.e, engine.lib
         self.rings = [NativeRing(queue.ring, "rx", n) for n, queue in enumerate(engine.e.rx)]
 
+    @property
+    def delivered(self) -> list[int]:
+        """Frames by queue, since the card was made."""
+        return list(self._e.delivered)
+
+    @property
+    def delivered_bytes(self) -> list[int]:
+        """Bytes by queue, since the card was made."""
+        return list(self._e.delivered_bytes)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Frames by reason."""
+        return dict(zip(REASONS, self._e.drops, strict=True))
+
     def arrive(self, frame: bytes) -> None:
         """Take one frame from the wire."""
         self._lib.fp_arrive(self._e, frame, len(frame), False)
@@ -154,6 +174,16 @@ class NativeTransmit:
     @rate_mbps.setter
     def rate_mbps(self, rate: int | None) -> None:
         self._e.rate_mbps = -1 if rate is None else rate
+
+    @property
+    def sent(self) -> list[int]:
+        """Frames by queue, since the card was made."""
+        return list(self._e.sent)
+
+    @property
+    def sent_bytes(self) -> list[int]:
+        """Bytes by queue, since the card was made."""
+        return list(self._e.sent_bytes)
 
     def kick(self) -> None:
         """Look for work soon."""

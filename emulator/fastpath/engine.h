@@ -191,12 +191,14 @@ struct fp_engine {
     struct fp_timer moderation[FP_VECTORS];
     uint64_t timer_order;
     bool owed, line;
+    uint64_t messages_sent[FP_VECTORS]; /* since the card was made */
 
     /* receive */
     struct fp_rx_queue rx[FP_QUEUES];
     struct fp_filters filters;
     struct fp_waiting *first_waiting, **last_waiting;
     size_t waiting_bytes;
+    uint64_t delivered[FP_QUEUES], delivered_bytes[FP_QUEUES], drops[FP_BUFFER_FULL + 1]; /* since the card was made */
     struct fp_note placed; /* what became of the frame that arrived last */
 
     /* transmit */
@@ -209,6 +211,7 @@ struct fp_engine {
     uint32_t finished_slots[FP_QUEUES];
     bool departing, departing_begun, departing_segmented, departing_stamp;
     uint32_t departing_queue, departing_last, departing_frames;
+    uint64_t sent[FP_QUEUES], sent_bytes[FP_QUEUES]; /* since the card was made */
     struct fp_note departing_note, leaving; /* of the packet; of the frame that leaves just now */
     struct fp_slots departing_report;
     struct fp_departure departure;

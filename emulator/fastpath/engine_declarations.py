@@ -115,6 +115,7 @@ struct fp_engine {
     struct fp_tx_queue tx[...];
     int64_t rate_mbps;
     struct fp_note placed, leaving;
+    uint64_t delivered[...], delivered_bytes[...], drops[...], sent[...], sent_bytes[...], messages_sent[...];
     ...;
 };
 

@@ -52,6 +52,9 @@ send(struct fp_engine *e, uint32_t vector, enum fp_why why)
         e->faults.duplicates[vector] = 0;
     }
     do {
+        if (vector < FP_VECTORS) {
+            e->messages_sent[vector]++;
+        }
         fp_tell(e, FP_INTERRUPT_SENT, vector, e->mode, why, 0, NULL, 0);
         message(e, vector);
         fp_other_side(e, FP_INTERRUPT_SENT, vector, e->mode, why, 0);
@@ -278,6 +281,7 @@ legacy(struct fp_engine *e, enum fp_why why)
         send(e, 0, why);
         return;
     }
+    e->messages_sent[0]++;
     fp_tell(e, FP_INTERRUPT_SENT, 0, FP_INTX, why, 0, NULL, 0);
     drive_line(e, true);
     fp_other_side(e, FP_INTERRUPT_SENT, 0, FP_INTX, why, 0);

@@ -31,6 +31,7 @@ dropped(struct fp_engine *e, enum fp_reason reason, size_t size, uint32_t queue)
 {
     e->placed.fate = FP_FATE_DROPPED;
     e->placed.reason = (uint8_t)reason;
+    e->drops[reason]++;
     fp_tell(e, FP_FRAME_DROPPED, reason, size, queue, 0, NULL, 0);
 }
 
@@ -331,6 +332,8 @@ store(struct fp_engine *e, uint32_t queue, uint8_t *frame, size_t frame_size, co
         fp_note_slot(&e->placed, (uint32_t)index);
     }
     e->placed.fate = FP_FATE_DELIVERED;
+    e->delivered[queue]++;
+    e->delivered_bytes[queue] += payload_size;
     fp_tell(e, FP_FRAME_DELIVERED, queue, payload_size, steering->rss_type, steering->rss_hash, NULL, 0);
     fp_raise_receive(e, queue);
     if (low != 0 && fp_ring_waiting(r) == low) {

@@ -389,6 +389,8 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
         return;
     }
     fp_count_transmitted(e, frame, size);
+    e->sent[e->departing_queue]++;
+    e->sent_bytes[e->departing_queue] += size;
     if (e->departing_stamp) {
         e->up.stamp_tx(e->handle);
         e->departing_stamp = false;

@@ -41,6 +41,7 @@ class Session(CardLines):
             "qmp": Verb("COMMAND [name=value …]", "run a QMP command of QEMU", self._qmp),
             "hmp": Verb("LINE", "run a line of QEMU's human monitor", self._hmp),
             "gdb": Verb("", "open QEMU's gdb stub, and say how gdb meets it", self._gdb),
+            "socket": Verb("", "where the card listens, for hilnic top --control", lambda _: [self.bound.card.path]),
             **self.verbs,
         }
 

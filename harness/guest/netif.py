@@ -224,6 +224,10 @@ class NetIf:
         contents = self._agent.read_many([f"{base}/{name}" for name in BQL_FILES])
         return Bql(*(int(content or 0) for content in contents))
 
+    def read_many(self, paths: Sequence[str]) -> list[str | None]:
+        """Return the text of several files of the guest, None for one that cannot be read."""
+        return self._agent.read_many(paths)
+
     def set_bql(self, queue: int, **values: object) -> None:
         """Write byte queue limits files of a transmit queue, as ``limit_max=3000``."""
         for name, value in values.items():

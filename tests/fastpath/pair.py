@@ -199,6 +199,9 @@ class Pair:
             world.events.clear()
 
     def compare_registers(self) -> None:
+        totals = [world.nic.totals_snapshot() for world in self.worlds]
+        if totals[0] != totals[1]:
+            self._differ("totals", *totals)
         model, native = (world.nic.registers_snapshot() for world in self.worlds)
         if model != native:
             self._differ(

@@ -30,7 +30,7 @@ THIRD_PARTY = {
     "matplotlib": ("harness/report/drawing.py", "harness/bench/page.py"),
     "paramiko": ("harness/guest/",),
     "pexpect": ("harness/guest/",),
-    "prompt_toolkit": ("harness/debug/screen.py",),
+    "prompt_toolkit": ("harness/debug/screen.py", "harness/top/screen.py"),
     "pytest": ("tests/", "harness/"),
     "qemu": ("harness/qmp.py",),
     "ruamel": ("tests/harness/",),

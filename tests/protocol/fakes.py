@@ -134,6 +134,9 @@ class RememberingNic:
     def ring_snapshot(self, direction: str, queue: int) -> dict[str, Any]:
         return {"direction": direction, "queue": queue}
 
+    def totals_snapshot(self) -> dict[str, Any]:
+        return {}
+
     def statistics_snapshot(self) -> dict[str, int]:
         return {}
 
