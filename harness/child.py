@@ -58,6 +58,7 @@ class Child:
                     pass_fds=tuple(fds),
                     env=None if env is None else {**os.environ, **env},
                     cwd=cwd,
+                    process_group=0,  # Ctrl-C is ours: we end what we started, in our order
                 )
             except OSError as error:
                 raise EnvironmentLacks(f"{name} must be startable, but {argv[0]}: {error.strerror}") from error

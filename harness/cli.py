@@ -69,18 +69,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         join_kernel(arguments)
         return verb.command(arguments, Progress(Console(verb.beside(arguments))), say).value
-    except UsageError as error:
+    except (UsageError, WorldError) as error:
+        if _interrupted(error):
+            return _say_interrupted()
         complain(f"hilnic: error: {error}")
-        return ExitStatus.USAGE.value
-    except WorldError as error:
-        complain(f"hilnic: error: {error}")
-        return ExitStatus.LACKS.value
+        status = ExitStatus.USAGE if isinstance(error, UsageError) else ExitStatus.LACKS
+        return int(status.value)
     except KeyboardInterrupt:
-        complain("hilnic: interrupted; the guest and the card have ended")
-        return INTERRUPTED
+        return _say_interrupted()
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left, and Python would complain again at exit
         return ExitStatus.HOLDS.value
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Say whether an error only came since Ctrl-C cut something short that had to be taken back."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _say_interrupted() -> int:
+    complain("hilnic: interrupted; the guest and the card have ended")
+    return INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:

@@ -57,6 +57,16 @@ class RunRequest:
     trace: bool = False
 
 
+class Interruption:
+    """Tells Ctrl-C from a run that has ended itself."""
+
+    pressed = False
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take note of what interrupted pytest."""
+        self.pressed = not isinstance(excinfo.value, pytest.Session.Interrupted)
+
+
 def pytest_arguments(request: RunRequest) -> list[str]:
     """Return pytest's arguments for ``request``. Accounts are kept on every run that is not narrowed."""
     arguments = [
@@ -128,7 +138,13 @@ def run(request: RunRequest) -> ExitStatus:
     outcome = request.report / "results.json"
     outcome.unlink(missing_ok=True)
     gone = falls_away(request.kernel)
-    code = pytest.main(pytest_arguments(request) + [f"--falls-away={name}={reason}" for name, reason in gone.items()])
+    arguments = pytest_arguments(request) + [f"--falls-away={name}={reason}" for name, reason in gone.items()]
+    interruption = Interruption()
+    try:
+        code = pytest.main(arguments, plugins=[interruption])
+    finally:
+        if interruption.pressed:  # whatever a lab in the middle of its work says of that
+            raise KeyboardInterrupt
     if code == pytest.ExitCode.USAGE_ERROR:
         return ExitStatus.USAGE
     if code == pytest.ExitCode.NO_TESTS_COLLECTED and (request.expression or request.claim_ids):

@@ -68,7 +68,8 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
             say=progress.stage,
             module=arguments.module,
         ) as lab:
-            explorer = Explorer(lab, progress.start)
+            progress.start("exploring")
+            explorer = Explorer(lab, progress.stage)
             if moves:
                 owed = explorer.repeat(moves, arguments.times).owed
                 found: dict[str, object] = {"moves": arguments.move, "runs": explorer.runs, "owed": owed}
