@@ -19,6 +19,7 @@ from harness.errors import GuestFault, LabBroken, NotComparable, WorldError
 from harness.guest.driver import load_driver
 from harness.machine import datagram_netdev, qemu_igb, vfio_user_card
 from harness.peer import Peer
+from harness.sanitizer import COMMAND_LINE, IOMMU
 from harness.snapshot import Materials, inputs_of, machine_for, restore, snapshot
 from harness.traffic import Station
 
@@ -116,6 +117,7 @@ class Lab:
     """One guest at a time, and at most one card in it.
 
     ``folder`` gets the artefacts: guest-N/ (console.log, qemu.argv, qemu.log), card-N/ (emulator.log, wire.pcapng).
+    ``sanitize`` (out of harness.sanitizer.MODES) makes a guest that the DMA sanitizer can see through.
     ``default`` is the card that ``bound`` plugs when it is not told otherwise; ``driver`` takes the place of the
     guest's own, or comes later by ``take_driver``. ``timings`` holds the seconds of the last restore, binding and
     link-up.
@@ -132,6 +134,7 @@ class Lab:
         say: Callable[[str], None] = lambda _text: None,
         driver: DriverFile | None = None,
         driver_later: bool = False,
+        sanitize: str = "",
     ) -> None:
         self.driver: DriverFile | None = None
         self.materials = materials
@@ -139,7 +142,13 @@ class Lab:
         self.accelerator = accelerator
         self.folder = folder
         self.default = default or CardOptions()
-        self.machine = machine_for(materials.image, accelerator=accelerator.name, cpus=cpus)
+        self.machine = machine_for(
+            materials.image,
+            accelerator=accelerator.name,
+            cpus=cpus,
+            iommu=sanitize == IOMMU,
+            more=COMMAND_LINE if sanitize else "",
+        )
         self.timings: dict[str, float] = {}
         self._say = say
         self._vm: Vm | None = None
@@ -173,6 +182,11 @@ class Lab:
     def guests(self) -> int:
         """How many guests there have been."""
         return self._guests
+
+    @property
+    def now(self) -> Bound | None:
+        """What is bound, in whatever health: nothing is replaced for who asks; None if nothing is."""
+        return self._bound
 
     @property
     def guest_folder(self) -> Path:

@@ -61,6 +61,7 @@ def open_lab(
     say: Callable[[str], None] = lambda _text: None,
     module: Path | None = None,
     module_later: bool = False,
+    sanitize: str = "",
 ) -> Lab:
     """Return a lab in state off, whose artefacts go to ``folder``; the caller closes it.
 
@@ -69,4 +70,14 @@ def open_lab(
     driver = None if module is None else DriverFile.read(module)
     parts = materials(kernel)
     chosen = choose(accelerator, parts, folder / "accelerator", say)
-    return Lab(parts, chosen, folder, cpus=cpus, default=default, say=say, driver=driver, driver_later=module_later)
+    return Lab(
+        parts,
+        chosen,
+        folder,
+        cpus=cpus,
+        default=default,
+        say=say,
+        driver=driver,
+        driver_later=module_later,
+        sanitize=sanitize,
+    )

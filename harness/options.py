@@ -10,6 +10,7 @@ from guest_images.errors import UsageError as KernelError
 from guest_images.own_kernel import PACKAGE_START, SEPARATOR, own_kernel
 from harness.emulator import ENGINES
 from harness.errors import UsageError
+from harness.sanitizer import MODES
 from harness.spec import catalogue
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ def fault_option(verb: argparse.ArgumentParser) -> None:
     """Add what the card is to do wrong."""
     verb.add_argument(
         "--fault", action="append", default=[], metavar="TEXT", help="of the card, as 'hold_interrupts vector=3'"
+    )
+
+
+def sanitize_option(verb: argparse.ArgumentParser) -> None:
+    """Add whether the driver's DMA is watched."""
+    verb.add_argument(
+        "--sanitize",
+        nargs="?",
+        default="",
+        const=MODES[0],
+        choices=MODES,
+        metavar="MODE",
+        help=f"hold the driver to its DMA mappings: {' or '.join(MODES)}; without MODE: {MODES[0]}",
     )
 
 

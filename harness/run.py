@@ -52,6 +52,7 @@ class RunRequest:
     module: Path | None = None
     go_fd: int | None = None
     faults: tuple[str, ...] = ()
+    sanitize: str = ""
     record: Path | None = None
     bundles: bool = False
     trace: bool = False
@@ -93,6 +94,7 @@ def pytest_arguments(request: RunRequest) -> list[str]:
     if request.go_fd is not None:  # whoever waits for a person does not wait within a check's time
         arguments += [f"--go-fd={request.go_fd}", "-o", "timeout_func_only=true"]
     arguments += [f"--fault={text}" for text in request.faults]
+    arguments += [f"--sanitize={request.sanitize}"] if request.sanitize else []
     arguments += [f"--record={request.record}"] if request.record else []
     arguments += ["--time-lines"] if request.trace else []
     arguments += ["--bundles"] if request.bundles else []

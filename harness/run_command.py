@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import run
-from harness.options import REPORT, chosen, engine_option, fault_option, lab_options, module_option
+from harness.options import REPORT, chosen, engine_option, fault_option, lab_options, module_option, sanitize_option
 from harness.verb import RUN_EPILOGUE, Verb
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
     engine_option(verb)
     module_option(verb)
     fault_option(verb)
+    sanitize_option(verb)
     verb.add_argument(
         "--kernel-config-check",
         action="store_true",
@@ -70,6 +71,7 @@ def command(arguments: argparse.Namespace, _progress: Progress, say: Callable[[s
             go_fd=arguments.go_fd,
             faults=tuple(arguments.fault),
             trace=arguments.trace,
+            sanitize=arguments.sanitize,
             bundles=not arguments.no_bundles and arguments.go_fd is None and arguments.card != "qemu-igb",
         )
     )

@@ -72,7 +72,8 @@ class Recording:
 
     def __enter__(self) -> Self:
         if self._kinds:
-            kept: list[str] = self._call("record", kinds=list(self._kinds))["before"]
+            # For a moment everything is kept: another recording on the way must not miss what it keeps.
+            kept: list[str] = self._call("record", kinds=None)["before"]
             self._before = kept
             self._call("record", kinds=sorted({*kept, *self._kinds}))
         self._next = self._call("events", limit=0)["next"]

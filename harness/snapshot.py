@@ -68,14 +68,14 @@ class Materials:
     cache: Path
 
 
-def machine_for(image: Image, *, accelerator: str, cpus: int, iommu: bool = False) -> Machine:
+def machine_for(image: Image, *, accelerator: str, cpus: int, iommu: bool = False, more: str = "") -> Machine:
     """Return the machine that boots ``image``. Emulated CPUs may be slow without being stuck.
 
-    Programs of the guest may map a card's registers beside its driver (iomem=relaxed).
+    Programs of the guest may map a card's registers beside its driver (iomem=relaxed). ``more`` ends its command line.
     """
     patience = " rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60 tsc=reliable" if accelerator == "tcg" else ""
     passthrough = " intel_iommu=on iommu.strict=1" if iommu else ""
-    cmdline = f"{image.command_line} iomem=relaxed{patience}{passthrough}"
+    cmdline = f"{image.command_line} iomem=relaxed{patience}{passthrough} {more}".rstrip()
     return Machine(image.kernel, image.initrd, image.root, cmdline, accelerator, cpus, iommu=iommu)
 
 

@@ -19,6 +19,8 @@ from harness.emulator import ENGINES, CardOptions
 from harness.errors import NotComparable
 from harness.guest.driver import DriverFile
 from harness.opening import open_lab, own_folder
+from harness.sanitizer import MODES
+from harness.sanitizer.live import Totals, sanitized
 from harness.settling import settle
 from harness.timeline.around import traced
 from harness.watch.ready import WAITS, wait_go
@@ -45,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--card", default="hilnic", choices=("hilnic", "qemu-igb"), help="which card is plugged")
     parser.addoption("--time-lines", action="store_true", help="a time line around each check, in the report")
     parser.addoption("--record", type=Path, default=None, metavar="FILE", help="make a bundle of the whole run")
+    parser.addoption("--sanitize", default="", choices=("", *MODES), help="hold the driver to its DMA mappings")
     parser.addoption("--engine", default="", choices=("", *ENGINES), help="what runs our card; default: native")
 
 
@@ -90,6 +93,7 @@ def session_lab(
         say=stage,
         module=None if go is not None else module,
         module_later=go is not None,
+        sanitize=request.config.getoption("--sanitize"),
     ) as lab:
         if go is not None:
             lab.booted()
@@ -109,22 +113,44 @@ def session_lab(
         run_facts["timings"] = ", ".join(f"{what} after {seconds:.2f} s" for what, seconds in lab.timings.items())
 
 
+@pytest.fixture(scope="session")
+def totals(run_facts: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Totals]:
+    """Add up what the DMA sanitizer judges, for the report."""
+    found = Totals()
+    yield found
+    if request.config.getoption("--sanitize"):
+        run_facts["DMA sanitizer"] = f"{request.config.getoption('--sanitize')}: {found}"
+
+
 @pytest.fixture
 def lab(
-    session_lab: Lab, evidence: Evidence, run_facts: dict[str, Any], request: pytest.FixtureRequest
+    session_lab: Lab,
+    evidence: Evidence,
+    run_facts: dict[str, Any],
+    totals: Totals,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Lab]:
     """Hand out the lab, and bring it to rest afterwards; recorded, if the check is run once more for its bundle."""
     again = request.node.stash.get(AGAIN, None)
     with again.recorded(session_lab, run_facts) if again else nullcontext():
-        yield from at_rest(session_lab, evidence)
+        yield from at_rest(session_lab, evidence, totals if request.config.getoption("--sanitize") else None)
 
 
-def at_rest(session_lab: Lab, evidence: Evidence) -> Iterator[Lab]:
-    """Hand out the lab, and bring it to rest afterwards."""
+def at_rest(session_lab: Lab, evidence: Evidence, totals: Totals | None) -> Iterator[Lab]:
+    """Hand out the lab, and bring it to rest afterwards; with ``totals`` beside the DMA sanitizer."""
     tainted = session_lab.booted().proc.tainted()
     collect(session_lab, evidence)
-    yield session_lab
-    settle(session_lab, tainted)
+    if totals is None:
+        yield session_lab
+        settle(session_lab, tainted)
+        return
+    with sanitized(session_lab) as account:
+        yield session_lab
+    evidence.attach("dma-sanitizer", f"{account}\n")
+    try:
+        settle(session_lab, tainted)
+    finally:
+        account.must_be_sound(totals)
 
 
 def collect(lab: Lab, evidence: Evidence) -> None:
@@ -135,8 +161,10 @@ def collect(lab: Lab, evidence: Evidence) -> None:
     if lab.default.kind == "hilnic":
         evidence.on_failure("emulator.log", lambda: lab.card_folder / "emulator.log")
         evidence.on_failure("wire.pcapng", lambda: lab.card_folder / "wire.pcapng")
-        evidence.on_failure("events", lambda: "\n".join(str(event) for event in lab.bound().card.last_events()))
-        evidence.on_failure("rings", lambda: rings(lab.bound()))
+        evidence.on_failure(
+            "events", lambda: "\n".join(str(event) for event in (lab.now or lab.bound()).card.last_events())
+        )
+        evidence.on_failure("rings", lambda: rings(lab.now or lab.bound()))
 
 
 def rings(bound: Bound) -> str:

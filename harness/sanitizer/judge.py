@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from harness.guest.bare import SPARE_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,13 +79,12 @@ def told(posting: Posting, mapping: Mapping | None, last: str, late_ns: int, err
     """Return the history of a buffer."""
     if mapping is None:
         return (f"the card {last} at {posting.last_use[0] / 1e9:.6f}, and no mapping holds these bytes",)
-    mapped = f"mapped at {mapping.begun.t_ns / 1e9:.6f} {mapping.begun}"
     if mapping.ended is None:
-        return (f"the card fetched its descriptor at {posting.fetched_ns / 1e9:.6f}, before it was mapped", mapped)
+        early = f"the card fetched its descriptor at {posting.fetched_ns / 1e9:.6f}, before it was mapped"
+        return (early, *history(mapping))
     return (
         f"the card {last} {late_ns / 1000:.1f} µs after it was unmapped (±{error_ns / 1000:.1f} µs)",
-        mapped,
-        f"unmapped at {mapping.ended.t_ns / 1e9:.6f} {mapping.ended}",
+        *history(mapping),
     )
 
 
@@ -102,10 +104,34 @@ def strays(events: Iterable[Seen], mappings: Mappings) -> Iterator[Finding]:
         lines = [f"the card {did} them at {event.t_ns / 1e9:.6f}, and no descriptor that is its own names them"]
         if near:
             newest = max(near, key=lambda each: each.begun.t_ns)
-            lines.append(f"mapped at {newest.begun.t_ns / 1e9:.6f} {newest.begun}")
-            if newest.ended is not None:
-                lines.append(f"unmapped at {newest.ended.t_ns / 1e9:.6f} {newest.ended}")
+            lines += history(newest)
         yield Finding(OUTSIDE, where, tuple(lines))
+
+
+REFUSED = re.compile(r"([tr]x)\[(\d+)\].* DMA of (\d+) bytes at 0x([0-9a-f]+) must lie in mapped")
+
+
+def refused(events: Iterable[Seen], mappings: Mappings, error_ns: int) -> Iterator[Finding]:
+    """Yield DMA that failed since the memory is not mapped for the card: behind a vIOMMU, what the driver unmapped."""
+    for event in events:
+        found = REFUSED.search(event.what) if event.kind == "GuestError" else None
+        if found is None or int(found[2]) >= SPARE_QUEUE:
+            continue
+        address, size = int(found[4], 16), int(found[3])
+        near = [each for each in mappings.near(address, size) if each.begun.t_ns - error_ns <= event.t_ns]
+        lines = [f"refused at {event.t_ns / 1e9:.6f}: {event.what.rpartition(': ')[0]}"]
+        if near:
+            newest = max(near, key=lambda each: each.begun.t_ns)
+            lines += history(newest)
+        gone = bool(near) and all(each.ended for each in near)
+        yield Finding(AFTER if gone else OUTSIDE, f"{found[1]}-{found[2]}, {size} bytes at {address:#x}", tuple(lines))
+
+
+def history(mapping: Mapping) -> Iterator[str]:
+    """Yield who made a mapping, and who ended it."""
+    yield f"mapped at {mapping.begun.t_ns / 1e9:.6f} {mapping.begun}"
+    if mapping.ended is not None:
+        yield f"unmapped at {mapping.ended.t_ns / 1e9:.6f} {mapping.ended}"
 
 
 def in_rings(rings: Iterable[tuple[str, int, int, int, int]]) -> Iterator[Finding]:

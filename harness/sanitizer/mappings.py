@@ -22,9 +22,8 @@ MAP, UNMAP = "dma:dma_map_page", "dma:dma_unmap_page"
 EVENTS = (MAP, UNMAP)
 """igb maps with dma_map_page_attrs alone: dma_map_single and skb_frag_dma_map are calls of it."""
 
-MACHINERY = frozenset({"trace_event_raw_event_dma_map", "trace_event_raw_event_dma_unmap", "dma_map_page_attrs",
-                       "dma_unmap_page_attrs"})  # fmt: skip
-"""Frames of a stack that say nothing."""
+MACHINERY = ("trace_event_", "__traceiter_", "dma_")
+"""How functions begin that say nothing in a stack."""
 
 FOREVER = 1 << 63
 DEPTH = 8
@@ -85,7 +84,7 @@ class Mappings:
             if record["device"] != device:
                 continue
             who = f"{record.comm}-{record.pid} on CPU {record.cpu}"
-            frames = tuple(name for name in map(names, stack) if name and name not in MACHINERY)
+            frames = tuple(name for name in map(names, stack) if name and not name.startswith(MACHINERY))
             doing = Doing(on_card(record.t), who, frames)
             if record.name == MAP:
                 made = Mapping(record["dma_addr"], record["size"], doing)

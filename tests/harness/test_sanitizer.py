@@ -11,8 +11,9 @@ from device_model.igb.spec.descriptors import RxRead, RxWriteback, TxData
 from harness.guest.ringbuffer import Record
 from harness.guest.trace import STACK
 from harness.sanitizer import judge
-from harness.sanitizer.judge import AFTER, OUTSIDE, OVERLAP, TWICE, Finding
+from harness.sanitizer.judge import AFTER, OUTSIDE, OVERLAP, TWICE, UNWRITTEN, Finding
 from harness.sanitizer.mappings import MAP, UNMAP, Mappings
+from harness.sanitizer.poison import unwritten
 from harness.sanitizer.postings import Postings
 from harness.seen import Seen
 
@@ -143,6 +144,26 @@ def test_a_receive_report_without_a_length_gives_nothing_back() -> None:
 def test_a_reset_gives_everything_back() -> None:
     events = [sent(2, 0), event("DeviceReset", 3, how="software"), posted(4, 1, DATA)]
     assert judged(events, [*mapped(1, DATA, 100), *unmapped(3.1, DATA, 100), *mapped(3.5, DATA, 4096)]) == []
+
+
+def test_what_a_viommu_refuses_is_told() -> None:
+    what = "a buffer of tx[1] cannot be read, the packet is dropped: DMA of 100 bytes at 0x50000 must lie in mapped …"
+    mappings = Mappings()
+    mappings.follow([*mapped(1, DATA, 100), *unmapped(1.5, DATA, 100)], DEVICE, lambda ns: ns, lambda _: "igb_x")
+    [found] = judge.refused([event("GuestError", 2, what=what)], mappings, ERROR)
+    assert (found.kind, "unmapped at" in found.lines[-1]) == (AFTER, True)
+    assert "the packet is dropped" in found.lines[0]
+    [never] = judge.refused([event("GuestError", 2, what=what.replace("0x50000", "0x90000"))], mappings, ERROR)
+    assert never.kind == OUTSIDE
+    assert list(judge.refused([event("GuestError", 2, what=what.replace("tx[1]", "tx[9]"))], mappings, ERROR)) == []
+
+
+def test_poison_on_the_wire_is_told() -> None:
+    frames = [bytes(60), bytes(30) + b"k" * 16 + bytes(20), bytes(30) + b"k" * 15]
+    events = [sent(2, 5), *(event("FrameEmitted", 3, queue=1, looped=False, frame=frame) for frame in frames)]
+    [found] = unwritten(events)
+    assert (found.kind, found.claim) == (UNWRITTEN, "ROB-15")
+    assert "tx-1 slot 5, bytes 30 to 45 of a frame of 66" in found.title
 
 
 def test_rings_that_are_read_at_once_show_what_lies_in_them_twice() -> None:
