@@ -144,7 +144,7 @@ def at_rest(session_lab: Lab, evidence: Evidence, totals: Totals | None) -> Iter
         yield session_lab
         settle(session_lab, tainted)
         return
-    with sanitized(session_lab) as account:
+    with sanitized(session_lab, heal=True) as account:
         yield session_lab
     evidence.attach("dma-sanitizer", f"{account}\n")
     try:

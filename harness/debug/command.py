@@ -21,7 +21,7 @@ from harness.debug.watcher import Watcher
 from harness.emulator import CardOptions
 from harness.errors import LabBroken
 from harness.opening import open_lab, own_folder
-from harness.options import engine_option, fault_option, lab_options, module_option
+from harness.options import engine_option, fault_option, lab_options, module_option, sanitize_option
 from harness.report.results import ExitStatus
 from harness.verb import Verb, epilogue
 
@@ -49,6 +49,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
     module_option(verb)
     verb.add_argument("--vmlinux", type=Path, metavar="FILE", help="the guest's kernel with symbols, for gdb")
     fault_option(verb)
+    sanitize_option(verb)
     lab_options(verb)
 
 
@@ -58,6 +59,7 @@ def declare_shell(verb: argparse.ArgumentParser) -> None:
     module_option(verb)
     verb.add_argument("-c", default="", metavar="CODE", dest="code", help="run this and end")
     fault_option(verb)
+    sanitize_option(verb)
     lab_options(verb)
 
 
@@ -84,6 +86,7 @@ def opened(arguments: argparse.Namespace, progress: Progress) -> Iterator[Opened
                 default=CardOptions(engine=arguments.engine, faults=tuple(arguments.fault), patience_s=PATIENCE_S),
                 say=progress.stage,
                 module=arguments.module,
+                sanitize=getattr(arguments, "sanitize", ""),
             ) as lab,
             kept(lab, file) if file else nullcontext(),
         ):

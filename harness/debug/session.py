@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
 from harness.debug import gdb
 from harness.debug.card_lines import CardLines, Verb, given, json_lines
+from harness.sanitizer.live import sanitized
 from harness.words import number, pairs, split
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.lab import Bound, Lab
+    from harness.sanitizer.live import Account
 
 GUEST_S = 120.0
 MONITOR_S = 10.0
@@ -34,12 +37,15 @@ class Session(CardLines):
         self._folder = folder
         self._vmlinux = gdb.find_vmlinux(bound.guest.kernel, vmlinux)
         self._stub: Path | None = None
+        self._watching = ExitStack()
+        self._account: Account | None = None
         self.verbs = {
             "guest": Verb("COMMAND", "run a shell command in the guest, over ssh", self._guest),
             "type": Verb("TEXT", "type a line on the guest's serial console", self._type),
             "console": Verb("[LINES]", "the last lines of the console", self._console),
             "qmp": Verb("COMMAND [name=value …]", "run a QMP command of QEMU", self._qmp),
             "hmp": Verb("LINE", "run a line of QEMU's human monitor", self._hmp),
+            "sanitize": Verb("", "hold the driver to its DMA mappings; once more: what was found", self._sanitize),
             "gdb": Verb("", "open QEMU's gdb stub, and say how gdb meets it", self._gdb),
             "socket": Verb("", "where the card listens, for hilnic top --control", lambda _: [self.bound.card.path]),
             **self.verbs,
@@ -58,6 +64,14 @@ class Session(CardLines):
 
     def _console(self, rest: str) -> list[str]:
         return self.bound.console.last(number(split(rest), 0, "the number of lines", CONSOLE_LINES)).splitlines()
+
+    def _sanitize(self, _: str) -> list[str]:
+        if self._account is None:
+            self._account = self._watching.enter_context(sanitized(self.lab))
+            return ["the sanitizer records; say sanitize once more to hear what it has found"]
+        account, self._account = self._account, None
+        self._watching.close()
+        return str(account).splitlines()
 
     # -- QEMU -----------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.sanitizer.judge import Finding
     from harness.sanitizer.rings import Buffer
     from harness.seen import Recording
+    from harness.timeline.clocks import Reading
 
 BUFFER_KB = 8192
 MORE = ("FrameEmitted", "GuestError")
@@ -92,17 +93,18 @@ class Live:
         self._seen = seen
         self._device = pci_address(bound)
         self._sizes = Sizes.of_card(bound.card)
-        self._readings = compared(bound, session)
+        self._readings = compare(bound)
         self._begin_ns = self._end_ns = bound.card.now_ns()
         self._buffers: list[Buffer] = []
 
-    def stop(self) -> None:
-        """Heal the card, read what lies in the rings, and compare the clocks once more."""
+    def stop(self, *, heal: bool) -> None:
+        """Read what lies in the rings, and compare the clocks once more; with ``heal`` the card is made well first."""
         card = self._bound.card
-        card.heal()
+        if heal:
+            card.heal()
         self._end_ns = card.now_ns()
         self._buffers = receive_buffers(card, self._bound.netif.queue_count[0], Sizes.of_card(card))
-        self._readings += compared(self._bound, self._session)
+        self._readings += compare(self._bound)
 
     def judge(self, account: Account) -> None:
         """Fill in the account, once the recordings have ended."""
@@ -128,9 +130,10 @@ class Live:
 
 
 @contextmanager
-def sanitized(lab: Lab) -> Iterator[Account]:
+def sanitized(lab: Lab, *, heal: bool = False) -> Iterator[Account]:
     """Keep the account of all that the bound driver hands to the card until the end of the block.
 
+    With ``heal`` faults end before the account is closed: the clocks cannot be compared through a card that is gone.
     What cannot be recorded or judged is no fault of the driver: the account says so, and nothing is raised for it.
     """
     account = Account()
@@ -141,9 +144,7 @@ def sanitized(lab: Lab) -> Iterator[Account]:
         return
     undo = ExitStack()
     try:
-        session = undo.enter_context(
-            bound.guest.trace.session(*EVENTS, probes=(READ_REGISTER,), stacks=EVENTS, buffer_kb=BUFFER_KB, lossy=True)
-        )
+        session = undo.enter_context(bound.guest.trace.session(*EVENTS, stacks=EVENTS, buffer_kb=BUFFER_KB, lossy=True))
         live = Live(bound, session, undo.enter_context(bound.card.recording(*KINDS, *MORE, lossy=True)))
     except UsageError as error:
         undo.close()
@@ -161,12 +162,18 @@ def sanitized(lab: Lab) -> Iterator[Account]:
         abandon(undo)
         return
     try:
-        live.stop()
+        live.stop(heal=heal)
         undo.close()
         live.judge(account)
     except WorldError as error:
         account.why_not = str(error)
         abandon(undo)
+
+
+def compare(bound: Bound) -> list[Reading]:
+    """Compare the clocks, in a trace of its own: a probe that lasts would keep a check from unloading the driver."""
+    with bound.guest.trace.session(probes=(READ_REGISTER,), lossy=True) as trace:
+        return compared(bound, trace)
 
 
 def abandon(undo: ExitStack) -> None:
