@@ -176,9 +176,10 @@ def rings(bound: Bound) -> str:
 
 @pytest.fixture
 def bound(lab: Lab, evidence: Evidence, request: pytest.FixtureRequest) -> Iterator[Bound]:
-    """Bind the guest's driver to the card; with ``--time-lines``, record both witnesses around the check."""
+    """Bind the guest's driver to the card; with ``--time-lines`` and for a bundle, record both witnesses meanwhile."""
     bound = lab.bound(lab.default)
-    wanted = request.config.getoption("--time-lines") and bound.control is not None
+    asked = request.config.getoption("--time-lines") or AGAIN in request.node.stash
+    wanted = asked and bound.control is not None
     with traced(bound, evidence, request.node.name) if wanted else nullcontext():
         yield bound
 
