@@ -28,17 +28,22 @@ class Mistake:
     right: str
     wrong: str
 
-    def build(self, folder: Path, optimise: str = "-O2") -> Path:
-        """Return the engine with the mistake, built into a folder of its own below ``folder`` unless it is there.
-
-        Raises UsageError if ``right`` is not in the file.
-        """
+    def text(self) -> str:
+        """Return the file with the mistake in it. Raises UsageError if ``right`` is not in the file."""
         source = ENGINE / self.file
         if not source.is_file():
             raise UsageError(f"a mistake must be in a file of {ENGINE}, not in {self.file!r}")
         text = source.read_text(encoding="utf-8")
         if self.right not in text:
             raise UsageError(f"{self.file} must hold {self.right!r}, and does not")
+        return text.replace(self.right, self.wrong, 1)
+
+    def build(self, folder: Path, optimise: str = "-O2") -> Path:
+        """Return the engine with the mistake, built into a folder of its own below ``folder`` unless it is there.
+
+        Raises UsageError if ``right`` is not in the file.
+        """
+        text = self.text()
         whole = "".join(each.read_text(encoding="utf-8") for each in sorted(ENGINE.glob("*.[ch]")))
         what = f"{self.file}\0{self.right}\0{self.wrong}\0{whole}\0{optimise}"
         name = hashlib.sha256(what.encode()).hexdigest()
@@ -48,7 +53,7 @@ class Mistake:
         with tempfile.TemporaryDirectory(prefix="hilnic-mistake-") as place:
             sources = Path(place) / "sources"
             shutil.copytree(ENGINE, sources, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
-            (sources / self.file).write_text(text.replace(self.right, self.wrong, 1), encoding="utf-8")
+            (sources / self.file).write_text(text, encoding="utf-8")
             includes = [word for include in python_includes() for word in ("--python-include", str(include))]
             words = ("--sources", str(sources), "--output", str(output), f"--optimise={optimise}", *includes)
             run_command((sys.executable, "-m", "emulator.fastpath.build", *words), "the build of a spoilt engine")

@@ -48,6 +48,8 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     options += [f"--engine={arguments.engine}"] if arguments.engine else []
 
     mistakes = read_mistakes(arguments.table / MISTAKES) if arguments.engine == "native" else {}
+    for mistake in mistakes.values():
+        mistake.text()  # before the first guest is booted
     report = arguments.report.absolute()
 
     def attempt(mutant: mutants.Mutant) -> tuple[mutants.Fate, str]:

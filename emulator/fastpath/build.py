@@ -34,6 +34,7 @@ FLAGS = (
     "-Werror",
     "-g",
     "-fPIC",
+    "-pthread",
     "-fno-omit-frame-pointer",
     "-fvisibility=hidden",
     "-ftls-model=initial-exec",
@@ -72,7 +73,7 @@ def build(includes: list[Path], sanitize: str, output: Path, folder: Path = HERE
         run([*compiler, *quiet, *checks, "-c", str(generated), "-o", str(bindings)])
         # Made aside and moved, so that a running process keeps the file that it has mapped.
         linked = work / target.name
-        run([*compiler, "-shared", *checks, *objects, str(bindings), "-o", str(linked)])
+        run([*compiler, "-shared", "-pthread", *checks, *objects, str(bindings), "-o", str(linked)])
         shutil.copy2(linked, target.with_suffix(".new"))
         target.with_suffix(".new").replace(target)
     return target

@@ -98,7 +98,8 @@ fp_free(struct fp_engine *e)
         free(e->rx[n].unfinished.slots);
         free(e->rx[n].unfinished_words);
     }
-    free(e->departing_report.slots);
+    free(e->packet.report.slots);
+    fp_set_threads(e, 1);
     fp_forget_memory(&e->memory);
     fp_log_close(e);
     fp_tell_close(&e->tell);

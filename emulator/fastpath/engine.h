@@ -3,8 +3,9 @@
  * The native engine: the 82576's data path and its hot registers, as device_model/igb has them in Python.
  *
  * One thread runs an engine: vfio-user messages, rings, timers and the wire take turns in fp_turn(), so that a map or an
- * unmap of guest memory can never meet a running queue. What is rare (link, PHY, EEPROM, PTP, pause, wake-up) stays in
- * Python and is called through struct fp_upcalls.
+ * unmap of guest memory can never meet a running queue. It may have helpers (team.h), which carry a batch of packets in
+ * or out of several queues with it (lanes.c) and touch nothing of the engine otherwise. What is rare (link, PHY, EEPROM,
+ * PTP, pause, wake-up) stays in Python and is called through struct fp_upcalls.
  */
 #ifndef HILNIC_FASTPATH_ENGINE_H
 #define HILNIC_FASTPATH_ENGINE_H
@@ -22,6 +23,7 @@
 #include "ring.h"
 #include "rss.h"
 #include "shared.h"
+#include "team.h"
 #include "tell.h"
 #include "wire.h"
 
@@ -106,6 +108,15 @@ struct fp_tx_queue {
     struct fp_slots report; /* slots of the packet that is put together whose RS is set */
     struct fp_slots done;   /* finished, to be written back */
     struct fp_slots withheld, withheld_sizes; /* a fault keeps them: slots of packets one after another, and how many each */
+};
+
+/* A packet that is put together and leaves, frame by frame. */
+struct fp_packet {
+    bool segmented, stamp; /* stamp: the first frame's time is asked for */
+    uint32_t queue, last, left; /* left: frames that have not left; 0 from the start for a packet that is none */
+    struct fp_note note;
+    struct fp_slots report;
+    struct fp_departure departure;
 };
 
 struct fp_rx_queue {
@@ -207,14 +218,12 @@ struct fp_engine {
     bool offload_stale;
     int64_t rate_mbps; /* -1: the link's, 0: unlimited */
     uint8_t ready[FP_QUEUES];
-    uint32_t ready_first, ready_count, ready_mask, finished;
-    uint32_t finished_slots[FP_QUEUES];
-    bool departing, departing_begun, departing_segmented, departing_stamp;
-    uint32_t departing_queue, departing_last, departing_frames;
+    uint32_t ready_first, ready_count, ready_mask;
+    uint32_t finished[FP_QUEUES]; /* slots that were written back, and whose interrupt was not raised */
+    bool departing, departing_begun; /* there is a packet, and its next frame is on its way */
+    struct fp_packet packet;
     uint64_t sent[FP_QUEUES], sent_bytes[FP_QUEUES]; /* since the card was made */
-    struct fp_note departing_note, leaving; /* of the packet; of the frame that leaves just now */
-    struct fp_slots departing_report;
-    struct fp_departure departure;
+    struct fp_note leaving; /* of the frame that leaves just now */
     int64_t departs_ns, free_ns;
     struct fp_timer pump;
     struct fp_timer generation;
@@ -223,6 +232,12 @@ struct fp_engine {
     uint8_t *inner;   /* a received frame without its outer tag */
     uint8_t *arrived; /* a received frame that may be changed */
     uint8_t *looped;  /* the same for one of our own, which may arrive while another one does */
+
+    struct fp_team *team; /* NULL: one thread does everything */
+    struct fp_lane *lanes; /* with a team: one for each queue */
+    struct fp_frame *batch;
+    uint32_t together_least; /* descriptors or frames that are worth the team's while */
+    uint64_t together; /* packets and frames that it has carried, since the card was made */
 };
 
 /* -- life ------------------------------------------------------------------------------------------------- */
@@ -288,6 +303,34 @@ void fp_finish_write_back(struct fp_engine *e, uint32_t queue);
 void fp_rewrite_old_slot(struct fp_engine *e, uint32_t queue);
 bool fp_loopback(const struct fp_engine *e);
 
+/* What became of a frame that was to be stored. */
+enum fp_stored { FP_STORED, FP_STORED_NOT, FP_STORED_LOST }; /* not: no descriptor; lost: the queue halted */
+
+/* A frame from the wire, on its way to its queue. */
+struct fp_frame {
+    uint8_t *bytes; /* may be changed, and has room for 60 */
+    uint32_t size, stored_size;
+    int reason; /* of an enum fp_reason, or -1 */
+    bool low, stamped, apart; /* low: the ring has RDMTS descriptors left now; apart: it needs the engine for itself */
+    enum fp_stored stored;
+    struct fp_parsed parsed;
+    struct fp_steering steering;
+};
+/* Filter and steer. Needs decoded filters; changes nothing but the frame where fp_receives_plainly(). */
+void fp_classify(struct fp_engine *e, struct fp_frame *f);
+/* Write it into its buffers and report it, the reported length of each buffer last. */
+void fp_store(struct fp_engine *e, struct fp_memory *m, struct fp_frame *f, struct fp_note *note);
+/* What follows from that for everybody else: counters, causes. */
+void fp_stored(struct fp_engine *e, const struct fp_frame *f);
+/* Whether the queue has descriptors for a frame of that size, `taken` of them gone; how many buffers it takes. */
+bool fp_rx_room(const struct fp_engine *e, uint32_t queue, size_t size, uint32_t taken);
+uint32_t fp_rx_buffers(const struct fp_engine *e, const struct fp_frame *f);
+/* Whether frames from the wire can be classified and stored without regard to each other. */
+bool fp_receives_plainly(const struct fp_engine *e);
+void fp_refused(struct fp_engine *e, const struct fp_frame *f);
+/* The frame without its outer one of two tags, in the engine's own room. */
+const uint8_t *fp_without_outer(struct fp_engine *e, const uint8_t *frame, size_t *size);
+
 /* -- filters ---------------------------------------------------------------------------------------------- */
 void fp_decode_filters(struct fp_engine *e);
 /* Why the frame must be dropped: an enum fp_reason, or -1. */
@@ -306,12 +349,32 @@ void fp_tx_control(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new);
 void fp_tx_enable(struct fp_engine *e, uint32_t old, uint32_t new);
 uint32_t fp_release_completions(struct fp_engine *e, uint32_t n, int64_t count);
 void fp_complete_now(struct fp_engine *e, uint32_t n, uint32_t index);
+/* Whether a packet is whole: then it is in `p`, and comes out frame by frame. */
+bool fp_assemble(struct fp_engine *e, struct fp_memory *m, uint32_t n, struct fp_packet *p);
+/* The packet has left: gather its slots for write-back. What can be written back is; return how many slots that were. */
+uint32_t fp_report(struct fp_engine *e, struct fp_memory *m, uint32_t n, const struct fp_packet *p);
+uint32_t fp_write_back(struct fp_engine *e, struct fp_memory *m, uint32_t n);
+void fp_decode_offload(struct fp_engine *e);
+
+/* -- the team --------------------------------------------------------------------------------------------- */
+/* Have so many threads; false with errno where there are none to be had. */
+bool fp_set_threads(struct fp_engine *e, uint32_t threads);
+/* Send up to a batch of packets of each ready queue; false where they must go one by one. */
+bool fp_send_together(struct fp_engine *e);
+/* Receive as many frames of e->batch as need nothing but their queues; return how many those were. */
+size_t fp_receive_together(struct fp_engine *e, size_t count);
 
 /* -- statistics ------------------------------------------------------------------------------------------- */
 void fp_count_arrived(struct fp_engine *e, size_t size);
 void fp_count_received(struct fp_engine *e, const uint8_t *frame, size_t size);
 void fp_count_pause(struct fp_engine *e, bool xoff);
-void fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size);
+/* Frames that have left, to be counted at once. */
+struct fp_tally {
+    uint64_t bytes;
+    uint32_t frames, multicast, broadcast, by_length[6];
+};
+void fp_tally(struct fp_tally *t, const uint8_t *frame, size_t size);
+void fp_count_transmitted(struct fp_engine *e, const struct fp_tally *t);
 
 /* -- the generator ---------------------------------------------------------------------------------------- */
 bool fp_generate(struct fp_engine *e, const uint8_t *frames, size_t size, size_t count, uint64_t rate);

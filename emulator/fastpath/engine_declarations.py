@@ -80,6 +80,7 @@ struct fp_record {
 };
 struct fp_tell { bool on; uint32_t watched, beside, kept; uint64_t counts[...]; uint64_t next, oldest; ...; };
 
+struct fp_wire_batch { size_t count; size_t sizes[...]; uint8_t frames[...][...]; ...; };
 struct fp_wire {
     int kind, fd;
     bool connected, offload;
@@ -88,6 +89,7 @@ struct fp_wire {
     uint32_t address_size;
     int stream_end;
     bool capture_failed;
+    struct fp_wire_batch *in;
     ...;
 };
 
@@ -116,6 +118,8 @@ struct fp_engine {
     int64_t rate_mbps;
     struct fp_note placed, leaving;
     uint64_t delivered[...], delivered_bytes[...], drops[...], sent[...], sent_bytes[...], messages_sent[...];
+    uint32_t together_least;
+    uint64_t together;
     ...;
 };
 
@@ -154,6 +158,8 @@ void fp_reset_receive(struct fp_engine *e);
 void fp_finish_write_back(struct fp_engine *e, uint32_t queue);
 void fp_rewrite_old_slot(struct fp_engine *e, uint32_t queue);
 void fp_kick(struct fp_engine *e);
+bool fp_set_threads(struct fp_engine *e, uint32_t threads);
+void fp_wire_arrived_many(struct fp_engine *e);
 void fp_reset_transmit(struct fp_engine *e);
 uint32_t fp_release_completions(struct fp_engine *e, uint32_t n, int64_t count);
 void fp_complete_now(struct fp_engine *e, uint32_t n, uint32_t index);

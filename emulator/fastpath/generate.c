@@ -41,6 +41,15 @@ fp_generator_close(struct fp_engine *e)
     }
 }
 
+static const uint8_t *
+next_frame(struct fp_generator *g)
+{
+    const uint8_t *frame = g->frames + g->next * g->size;
+
+    g->next = g->next + 1 < g->count ? g->next + 1 : 0;
+    return frame;
+}
+
 /* A batch, unless nobody receives or the packet buffer still holds what came before. */
 void
 fp_generate_batch(struct fp_engine *e)
@@ -48,14 +57,25 @@ fp_generate_batch(struct fp_engine *e)
     struct fp_generator *g = e->generator;
     uint8_t *frame = e->wire.in->frames[0];
     int64_t now = fp_wall(e);
+    size_t many = 0;
 
     if (!fp_has(e, SLOT_RCTL, RCTL_EN_MASK) || !e->link.up) {
         fp_arm(e, &e->generation, now + UNREADY_NS);
         return;
     }
-    for (int n = 0; n < FP_WIRE_BATCH && e->first_waiting == NULL; n++) {
-        memcpy(frame, g->frames + g->next * g->size, g->size);
-        g->next = g->next + 1 < g->count ? g->next + 1 : 0;
+    if (e->team != NULL) {
+        size_t next = g->next;
+
+        for (size_t n = 0; n < FP_WIRE_BATCH; n++) {
+            e->batch[n].bytes = e->wire.in->frames[n];
+            e->batch[n].size = (uint32_t)g->size;
+            memcpy(e->batch[n].bytes, next_frame(g), g->size);
+        }
+        many = fp_receive_together(e, FP_WIRE_BATCH);
+        g->next = (next + many) % g->count;
+    }
+    for (; many < FP_WIRE_BATCH && e->first_waiting == NULL; many++) {
+        memcpy(frame, next_frame(g), g->size);
         fp_wire_arrived(e, frame, g->size);
     }
     fp_arm(e, &e->generation, e->first_waiting != NULL ? now + UNREADY_NS / 100 : now + FP_WIRE_BATCH * g->interval_ns);

@@ -194,6 +194,12 @@ direct(struct fp_memory *m, uint64_t iova, size_t size, bool write)
     return allows(r, write) ? r->address + (iova - r->iova) : 0;
 }
 
+bool
+fp_memory_holds(struct fp_memory *m, uint64_t iova, size_t size)
+{
+    return direct(m, iova, size, false) != 0 && direct(m, iova, size, true) != 0;
+}
+
 /* The next stretch of `left` bytes at iova: its length, 0 where the rest is not all mapped for this access. */
 static size_t
 piece(const struct fp_memory *m, uint64_t iova, size_t left, bool write, uintptr_t *address)

@@ -40,6 +40,9 @@ bool fp_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size)
 bool fp_store64(struct fp_memory *m, uint64_t iova, uint64_t value);
 bool fp_store32(struct fp_memory *m, uint64_t iova, uint32_t value);
 
+/* Whether one region holds all of it, for both kinds of access. */
+bool fp_memory_holds(struct fp_memory *m, uint64_t iova, size_t size);
+
 /* The same without a log; at_once: 4 or 8 for one word, 0. */
 bool fp_memory_read(struct fp_memory *m, uint64_t iova, void *to, size_t size);
 bool fp_memory_write(struct fp_memory *m, uint64_t iova, const void *from, size_t size, int at_once);

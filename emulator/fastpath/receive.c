@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The receive path: filter, steer, store, write back, interrupt. The twin of device_model/igb/receive.py (82576 7.1);
- * its order of stores is what Linux igb_clean_rx_irq depends on.
+ * The receive path: filter, steer, store (store.c), interrupt; the packet buffer. The twin of device_model/igb/receive.py
+ * (82576 7.1).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine.h"
-#include "rx_status.h"
 
 #define SHORTEST 60
 #define HEADER 14
-#define TAG_AT 12
-#define TAG 4
 #define PTP_ETHERTYPE 0x88F7
 #define PTP_EVENT_PORT 319
 #define MAC_LOOPBACK 1
-#define LEFT_OUT_FOR_EVER (1u << 16)
 
 /* -- registers -------------------------------------------------------------------------------------------- */
 
@@ -157,197 +153,48 @@ fp_rx_enable(struct fp_engine *e, uint32_t old, uint32_t new)
     }
 }
 
-/* -- into the ring ---------------------------------------------------------------------------------------- */
+/* -- a frame is stored ------------------------------------------------------------------------------------- */
 
-static uint32_t
-buffer_size(const struct fp_engine *e, uint32_t n)
+void
+fp_stored(struct fp_engine *e, const struct fp_frame *f)
 {
-    static const uint32_t by_bsize[] = { 2048, 1024, 512, 256 };
-    uint32_t srrctl = e->regs[SLOT_SRRCTL + n];
-    uint32_t kib = (srrctl & SRRCTL_BSIZEPACKET_MASK) >> SRRCTL_BSIZEPACKET_SHIFT;
+    uint32_t queue = f->steering.queue;
 
-    return kib ? kib * 1024 : by_bsize[(e->regs[SLOT_RCTL] & RCTL_BSIZE_MASK) >> RCTL_BSIZE_SHIFT];
-}
-
-/* Whether the driver has handed over descriptors for a whole frame. */
-static bool
-room(const struct fp_engine *e, const struct fp_ring *r, size_t size)
-{
-    uint64_t waiting;
-
-    if (!r->enabled || r->halted) {
-        return false;
+    if (f->stored == FP_STORED_NOT) {
+        dropped(e, FP_NO_DESCRIPTOR, f->size, queue);
+        return;
     }
-    waiting = fp_ring_waiting(r);
-    return waiting > 0 && waiting * buffer_size(e, r->queue) >= size;
-}
-
-static bool
-leaves_length_out(struct fp_engine *e, uint32_t queue)
-{
-    uint32_t left = e->faults.zero_length_left[queue];
-
-    if (left != 0 && left < LEFT_OUT_FOR_EVER) {
-        e->faults.zero_length_left[queue]--;
-    }
-    return left != 0;
-}
-
-static void
-keep_unfinished(struct fp_rx_queue *q, uint32_t index, uint64_t word1)
-{
-    if (q->unfinished.count == q->unfinished_room) {
-        size_t more = q->unfinished_room ? q->unfinished_room * 2 : 64;
-        uint64_t *words = realloc(q->unfinished_words, more * sizeof(*words));
-
-        if (words == NULL) {
-            return;
-        }
-        q->unfinished_words = words;
-        q->unfinished_room = more;
-    }
-    q->unfinished_words[q->unfinished.count] = word1;
-    fp_slots_add(&q->unfinished, index);
-}
-
-/* Store one buffer and its descriptor. False: the descriptor ring cannot be written, the queue halts. */
-static bool
-write_slot(struct fp_engine *e, struct fp_rx_queue *q, uint32_t index, uint64_t buffer, const uint8_t *chunk, size_t size,
-           uint64_t word0, uint64_t word1)
-{
-    struct fp_ring *r = &q->ring;
-    uint64_t iova = fp_ring_address(r, index);
-    uint64_t failed = iova;
-
-    fp_other_side(e, FP_DMA_WRITE, buffer, size, FP_RX_PAYLOAD, r->queue);
-    if (!fp_write(&e->memory, buffer, chunk, size)) {
-        fp_nonsense(e, "a buffer of rx[%u] cannot be written, the frame is marked bad: "
-                    "DMA of %zu bytes at 0x%llx must lie in mapped guest memory, and does not",
-                    r->queue, size, (unsigned long long)buffer);
-        word1 |= RXWRITEBACK_RXE_MASK;
-    }
-    if (leaves_length_out(e, r->queue)) {
-        keep_unfinished(q, index, word1);
-        word1 &= ~(0xFFFFull << 32);
-    }
-    fp_other_side(e, FP_DMA_WRITE, iova, 16, FP_RX_DONE, r->queue);
-    if (!fp_store64(&e->memory, iova, word0) || !(failed = iova + 8, fp_store64(&e->memory, iova + 8, word1))) {
-        fp_ring_halt(r);
-        fp_nonsense(e, "rx[%u] cannot be written back, the queue halts: "
-                    "DMA of 8 bytes at 0x%llx must lie in mapped guest memory, and does not",
-                    r->queue, (unsigned long long)failed);
-        return false;
-    }
-    r->head = fp_ring_after(r, index);
-    q->has_last = true;
-    q->last_index = index;
-    q->last_words[0] = word0;
-    q->last_words[1] = word1;
-    if (e->tell.on) {
-        fp_tell(e, FP_DMA_WRITE, buffer, size, FP_RX_PAYLOAD, r->queue, NULL, 0);
-        fp_tell(e, FP_DMA_WRITE, iova, 16, FP_RX_DONE, r->queue, NULL, 0);
-        fp_tell(e, FP_RX_WRITE_BACK, r->queue, index, 0, 0, q->last_words, 16);
-    }
-    return true;
-}
-
-/* The frame without its outer one of two tags. */
-static const uint8_t *
-without_outer(struct fp_engine *e, const uint8_t *frame, size_t *size)
-{
-    memcpy(e->inner, frame, TAG_AT);
-    memcpy(e->inner + TAG_AT, frame + TAG_AT + TAG, *size - TAG_AT - TAG);
-    *size -= TAG;
-    return e->inner;
-}
-
-static uint64_t
-status_of(struct fp_engine *e, const uint8_t *frame, const struct fp_parsed *parsed, uint32_t rxcsum, bool stamped)
-{
-    uint64_t status = e->faults.has_forced_checksum ? e->faults.forced_checksum
-                                                    : fp_rx_status(frame, parsed, rxcsum, stamped);
-
-    return status | e->faults.force_rx_errors;
-}
-
-/* Write a frame into its buffers and report it, the reported length of each buffer last. */
-static void
-store(struct fp_engine *e, uint32_t queue, uint8_t *frame, size_t frame_size, const struct fp_parsed *parsed,
-      const struct fp_steering *steering, bool stamped)
-{
-    struct fp_rx_queue *q = &e->rx[queue];
-    struct fp_ring *r = &q->ring;
-    bool tagged = parsed->vlan_tci >= 0 && fp_has(e, SLOT_CTRL, CTRL_VME_MASK);
-    bool outer = fp_has_outer_tag(e, frame, frame_size);
-    size_t inner_size = frame_size, payload_size = frame_size;
-    const uint8_t *inner = outer ? without_outer(e, frame, &inner_size) : frame;
-    uint32_t rxcsum = e->regs[SLOT_RXCSUM], srrctl = e->regs[SLOT_SRRCTL + queue];
-    uint32_t size = buffer_size(e, queue);
-    bool is_legacy = (srrctl & SRRCTL_DESCTYPE_MASK) == 0;
-    uint32_t low = ((srrctl & SRRCTL_RDMTS_MASK) >> SRRCTL_RDMTS_SHIFT) * 16;
-    uint64_t status = status_of(e, inner, parsed, rxcsum, stamped);
-    uint64_t word0 = steering->rss_type | (uint64_t)fp_packet_type(parsed) << 4;
-    uint64_t tci = 0;
-    uint8_t *payload = frame;
-
-    if (tagged) {
-        size_t at = TAG_AT + (outer ? TAG : 0);
-
-        status |= RXWRITEBACK_VP_MASK;
-        tci = (uint64_t)frame[at + 2] << 8 | frame[at + 3];
-        /* The addresses (and an outer tag) move up behind the tag that goes. */
-        memmove(frame + TAG, frame, at);
-        payload = frame + TAG;
-        payload_size -= TAG;
-    }
-    if (outer) {
-        status |= RXWRITEBACK_IPIDV_MASK;
-    }
-    word0 |= (uint64_t)(rxcsum & RXCSUM_PCSD_MASK ? steering->rss_hash : parsed->ipv4_id) << 32;
-    for (size_t start = 0; start < payload_size; start += size) {
-        uint64_t words[2], done = RXWRITEBACK_DD_MASK;
-        size_t chunk = payload_size - start < size ? payload_size - start : size;
-        bool last = start + size >= payload_size;
-        int64_t index = fp_ring_take(e, r, words);
-        bool good;
-
-        if (index < 0) {
-            dropped(e, FP_NO_DESCRIPTOR, frame_size, queue);
-            return;
-        }
-        if (last) {
-            done |= status | RXWRITEBACK_EOP_MASK | tci << 48;
-        }
-        if (is_legacy) {
-            good = write_slot(e, q, (uint32_t)index, words[0], payload + start, chunk, words[0],
-                              fp_legacy_word(done, (uint32_t)chunk));
-        } else {
-            good = write_slot(e, q, (uint32_t)index, words[0], payload + start, chunk, last ? word0 : 0,
-                              done | (uint64_t)chunk << 32);
-        }
-        if (!good) {
-            e->placed.fate = FP_FATE_LOST;
-            return;
-        }
-        fp_note_slot(&e->placed, (uint32_t)index);
+    if (f->stored == FP_STORED_LOST) {
+        e->placed.fate = FP_FATE_LOST;
+        return;
     }
     e->placed.fate = FP_FATE_DELIVERED;
     e->delivered[queue]++;
-    e->delivered_bytes[queue] += payload_size;
-    fp_tell(e, FP_FRAME_DELIVERED, queue, payload_size, steering->rss_type, steering->rss_hash, NULL, 0);
+    e->delivered_bytes[queue] += f->stored_size;
+    fp_tell(e, FP_FRAME_DELIVERED, queue, f->stored_size, f->steering.rss_type, f->steering.rss_hash, NULL, 0);
     fp_raise_receive(e, queue);
-    if (low != 0 && fp_ring_waiting(r) == low) {
+    if (f->low) {
         fp_count(e, SLOT_RXDMTC);
         fp_raise_causes(e, FP_RXDMT0);
     }
+}
+
+static void
+store(struct fp_engine *e, struct fp_frame *f)
+{
+    fp_store(e, &e->memory, f, &e->placed);
+    fp_stored(e, f);
 }
 
 /* -- a frame arrives ---------------------------------------------------------------------------------------- */
 
 /* Keep a frame in the packet buffer until the driver posts descriptors; count what does not fit. */
 static void
-keep(struct fp_engine *e, const uint8_t *frame, size_t size, const struct fp_steering *steering, bool stamped)
+keep(struct fp_engine *e, const struct fp_frame *f)
 {
+    const uint8_t *frame = f->bytes;
+    size_t size = f->size;
+    const struct fp_steering *steering = &f->steering;
     uint64_t limit = (uint64_t)((e->regs[SLOT_RXPBS] & RXPBS_SIZE_MASK) >> RXPBS_SIZE_SHIFT) * 1024;
     struct fp_waiting *w = NULL;
 
@@ -368,7 +215,7 @@ keep(struct fp_engine *e, const uint8_t *frame, size_t size, const struct fp_ste
     w->queue = (uint16_t)steering->queue;
     w->rss_type = (uint8_t)steering->rss_type;
     w->rss_hash = steering->rss_hash;
-    w->stamped = stamped;
+    w->stamped = f->stamped;
     memcpy(w->frame, frame, size);
     *e->last_waiting = w;
     e->last_waiting = &w->next;
@@ -382,9 +229,9 @@ drain(struct fp_engine *e)
 {
     struct fp_waiting *w;
 
-    while ((w = e->first_waiting) != NULL && room(e, &e->rx[w->queue].ring, w->size)) {
-        struct fp_steering steering = { w->queue, w->rss_type, w->rss_hash };
-        struct fp_parsed parsed;
+    while ((w = e->first_waiting) != NULL && fp_rx_room(e, w->queue, w->size, 0)) {
+        struct fp_frame f = { .bytes = w->frame, .size = w->size, .stamped = w->stamped,
+                              .steering = { w->queue, w->rss_type, w->rss_hash } };
         const uint8_t *inner = w->frame;
         size_t size = w->size;
 
@@ -395,10 +242,10 @@ drain(struct fp_engine *e)
         e->waiting_bytes -= w->size;
         filled(e);
         if (fp_has_outer_tag(e, w->frame, size)) {
-            inner = without_outer(e, w->frame, &size);
+            inner = fp_without_outer(e, w->frame, &size);
         }
-        fp_parse(inner, size, e->filters.vlan_ethertype, &parsed);
-        store(e, w->queue, w->frame, w->size, &parsed, &steering, w->stamped);
+        fp_parse(inner, size, e->filters.vlan_ethertype, &f.parsed);
+        store(e, &f);
         free(w);
     }
 }
@@ -420,9 +267,12 @@ fp_rx_doorbell(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new)
 
 /* PTP event messages are rare: which of them are stamped is decided in Python. */
 static bool
-stamp(struct fp_engine *e, const uint8_t *frame, size_t size, const struct fp_parsed *parsed)
+stamp(struct fp_engine *e, const struct fp_frame *f)
 {
+    const struct fp_parsed *parsed = &f->parsed;
     uint32_t control = e->regs[SLOT_TSYNCRXCTL];
+    const uint8_t *frame = f->bytes;
+    size_t size = f->size;
 
     if (!(control & TSYNCRXCTL_ENABLE_MASK) || (control & TSYNCRXCTL_VALID_MASK)) {
         return false;
@@ -432,62 +282,90 @@ stamp(struct fp_engine *e, const uint8_t *frame, size_t size, const struct fp_pa
           (parsed->destination_port == PTP_EVENT_PORT || parsed->source_port == PTP_EVENT_PORT))) {
         return false;
     }
+    if (fp_has_outer_tag(e, frame, size)) {
+        frame = fp_without_outer(e, frame, &size);
+    }
     return e->up.stamp_rx(e->handle, frame, size) != 0;
 }
 
-/* `frame` has room for SHORTEST bytes, and may be changed. */
+void
+fp_refused(struct fp_engine *e, const struct fp_frame *f)
+{
+    if (f->reason == FP_OVERSIZE) {
+        fp_count(e, SLOT_ROC);
+    }
+    dropped(e, (enum fp_reason)f->reason, f->size, 0);
+}
+
+void
+fp_classify(struct fp_engine *e, struct fp_frame *f)
+{
+    const uint8_t *inner = f->bytes;
+    size_t inner_size = f->size;
+
+    f->reason = fp_refusal(e, f->bytes, f->size);
+    if (f->reason >= 0) {
+        return;
+    }
+    if (fp_has_outer_tag(e, f->bytes, f->size)) {
+        inner = fp_without_outer(e, f->bytes, &inner_size);
+    }
+    fp_parse(inner, inner_size, e->filters.vlan_ethertype, &f->parsed);
+    f->steering = fp_steer(e, &f->parsed);
+    if (e->faults.has_forced_queue) {
+        f->steering.queue = e->faults.forced_queue;
+    }
+    if (e->faults.has_forced_type) {
+        f->steering.rss_type = e->faults.forced_type;
+    }
+    if (e->faults.has_forced_hash) {
+        f->steering.rss_hash = e->faults.forced_hash;
+    }
+}
+
 static void
 take(struct fp_engine *e, uint8_t *frame, size_t size, bool looped)
 {
-    struct fp_steering steering;
-    struct fp_parsed parsed;
-    const uint8_t *inner = frame;
-    size_t inner_size = size;
-    struct fp_ring *r;
-    bool stamped;
-    int reason;
+    struct fp_frame f = { .bytes = frame, .size = (uint32_t)size };
+    uint32_t queue;
 
     fp_count_arrived(e, size);
     if (!looped && fp_asks_for_pause(e, frame, size)) {
         e->up.pause(e->handle, frame, size);
     }
-    reason = fp_refusal(e, frame, size);
-    if (reason >= 0) {
-        if (reason == FP_OVERSIZE) {
-            fp_count(e, SLOT_ROC);
-        }
-        dropped(e, (enum fp_reason)reason, size, 0);
+    fp_classify(e, &f);
+    if (f.reason >= 0) {
+        fp_refused(e, &f);
         return;
     }
-    if (fp_has_outer_tag(e, frame, size)) {
-        inner = without_outer(e, frame, &inner_size);
-    }
-    fp_parse(inner, inner_size, e->filters.vlan_ethertype, &parsed);
-    steering = fp_steer(e, &parsed);
-    if (e->faults.has_forced_queue) {
-        steering.queue = e->faults.forced_queue;
-    }
-    if (e->faults.has_forced_type) {
-        steering.rss_type = e->faults.forced_type;
-    }
-    if (e->faults.has_forced_hash) {
-        steering.rss_hash = e->faults.forced_hash;
-    }
-    e->placed.queue = (uint16_t)steering.queue;
-    e->placed.rss_type = (uint8_t)steering.rss_type;
-    e->placed.rss_hash = steering.rss_hash;
-    stamped = stamp(e, inner, inner_size, &parsed);
-    r = &e->rx[steering.queue].ring;
-    if (e->first_waiting == NULL && room(e, r, size)) {
+    queue = f.steering.queue;
+    e->placed.queue = (uint16_t)queue;
+    e->placed.rss_type = (uint8_t)f.steering.rss_type;
+    e->placed.rss_hash = f.steering.rss_hash;
+    f.stamped = stamp(e, &f);
+    if (e->first_waiting == NULL && fp_rx_room(e, queue, size, 0)) {
         fp_count_received(e, frame, size);
-        store(e, steering.queue, frame, size, &parsed, &steering, stamped);
-    } else if (fp_has(e, SLOT_SRRCTL + steering.queue, SRRCTL_DROP_EN_MASK) && !room(e, r, size)) {
+        store(e, &f);
+    } else if (fp_has(e, SLOT_SRRCTL + queue, SRRCTL_DROP_EN_MASK) && !fp_rx_room(e, queue, size, 0)) {
         fp_count_received(e, frame, size);
-        fp_count(e, SLOT_RQDPC + steering.queue);
-        dropped(e, FP_NO_DESCRIPTOR, size, steering.queue);
+        fp_count(e, SLOT_RQDPC + queue);
+        dropped(e, FP_NO_DESCRIPTOR, size, queue);
     } else {
-        keep(e, frame, size, &steering, stamped);
+        keep(e, &f);
     }
+}
+
+bool
+fp_receives_plainly(const struct fp_engine *e)
+{
+    uint32_t left_out = 0;
+
+    for (uint32_t n = 0; n < FP_QUEUES; n++) {
+        left_out |= e->faults.zero_length_left[n];
+    }
+    return !e->tell.on && e->log == NULL && left_out == 0 && e->first_waiting == NULL && e->link.up && !fp_loopback(e) &&
+           fp_has(e, SLOT_RCTL, RCTL_EN_MASK) && !fp_has(e, SLOT_CTRL_EXT, CTRL_EXT_EXT_VLAN_MASK) &&
+           !fp_has(e, SLOT_WUC, WUC_PME_EN_MASK) && !fp_has(e, SLOT_TSYNCRXCTL, TSYNCRXCTL_ENABLE_MASK);
 }
 
 void

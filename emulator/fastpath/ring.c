@@ -39,7 +39,7 @@ fp_ring_halt(struct fp_ring *r)
 
 /* Read a batch of descriptors, up to the tail or the end of the ring. */
 static void
-fetch(struct fp_engine *e, struct fp_ring *r)
+fetch(struct fp_engine *e, struct fp_memory *m, struct fp_ring *r)
 {
     uint32_t many, first = r->fetched;
     uint64_t iova;
@@ -63,7 +63,7 @@ fetch(struct fp_engine *e, struct fp_ring *r)
     iova = fp_ring_address(r, first);
     fp_other_side(e, FP_DMA_READ, iova, (uint64_t)many * FP_SLOT, r->transmit ? FP_TX_DESCRIPTORS : FP_RX_DESCRIPTORS,
                   r->queue);
-    if (!fp_read(&e->memory, iova, r->cache, (size_t)many * FP_SLOT)) {
+    if (!fp_read(m, iova, r->cache, (size_t)many * FP_SLOT)) {
         fp_ring_halt(r);
         fp_nonsense(e, "%s[%u] descriptors cannot be fetched, the queue halts: "
                     "DMA of %u bytes at 0x%llx must lie in mapped guest memory, and does not",
@@ -86,12 +86,12 @@ fetch(struct fp_engine *e, struct fp_ring *r)
 }
 
 int64_t
-fp_ring_take(struct fp_engine *e, struct fp_ring *r, uint64_t words[2])
+fp_ring_take(struct fp_engine *e, struct fp_memory *m, struct fp_ring *r, uint64_t words[2])
 {
     uint32_t n;
 
     if (r->cache_count == 0) {
-        fetch(e, r);
+        fetch(e, m, r);
         if (r->cache_count == 0) {
             return -1;
         }

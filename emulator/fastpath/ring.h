@@ -19,12 +19,13 @@ struct fp_ring {
 };
 
 struct fp_engine;
+struct fp_memory;
 
 void fp_ring_stop(struct fp_ring *r);
 void fp_ring_start(struct fp_ring *r);
 void fp_ring_set_tail(struct fp_engine *e, struct fp_ring *r, uint32_t tail);
 /* The next descriptor: its slot, or -1 when there is none. */
-int64_t fp_ring_take(struct fp_engine *e, struct fp_ring *r, uint64_t words[2]);
+int64_t fp_ring_take(struct fp_engine *e, struct fp_memory *m, struct fp_ring *r, uint64_t words[2]);
 /* Touch the ring no more until it is enabled afresh. */
 void fp_ring_halt(struct fp_ring *r);
 

@@ -58,19 +58,42 @@ fp_count_pause(struct fp_engine *e, bool xoff)
 }
 
 void
-fp_count_transmitted(struct fp_engine *e, const uint8_t *frame, size_t size)
+fp_tally(struct fp_tally *t, const uint8_t *frame, size_t size)
 {
     size_t length = size + FCS;
 
-    fp_count(e, SLOT_GPTC);
-    fp_count(e, SLOT_TPT);
-    fp_count(e, SLOT_HGPTC);
-    fp_count(e, length <= 64 ? SLOT_PTC64 : length <= 127 ? SLOT_PTC127 : length <= 255 ? SLOT_PTC255
-                : length <= 511 ? SLOT_PTC511 : length <= 1023 ? SLOT_PTC1023 : SLOT_PTC1522);
-    add_pair(e, SLOT_GOTCL, SLOT_GOTCH, length);
-    add_pair(e, SLOT_TOTL, SLOT_TOTH, length);
-    add_pair(e, SLOT_HGOTCL, SLOT_HGOTCH, length);
+    t->frames++;
+    t->bytes += length;
+    t->by_length[length <= 64 ? 0 : length <= 127 ? 1 : length <= 255 ? 2 : length <= 511 ? 3 : length <= 1023 ? 4 : 5]++;
     if (frame[0] & 1) {
-        fp_count(e, is_broadcast(frame) ? SLOT_BPTC : SLOT_MPTC);
+        if (is_broadcast(frame)) {
+            t->broadcast++;
+        } else {
+            t->multicast++;
+        }
     }
+}
+
+static void
+count_many(struct fp_engine *e, uint32_t slot, uint32_t many)
+{
+    e->regs[slot] = many > UINT32_MAX - e->regs[slot] ? UINT32_MAX : e->regs[slot] + many;
+}
+
+void
+fp_count_transmitted(struct fp_engine *e, const struct fp_tally *t)
+{
+    static const uint32_t by_length[] = { SLOT_PTC64, SLOT_PTC127, SLOT_PTC255, SLOT_PTC511, SLOT_PTC1023, SLOT_PTC1522 };
+
+    count_many(e, SLOT_GPTC, t->frames);
+    count_many(e, SLOT_TPT, t->frames);
+    count_many(e, SLOT_HGPTC, t->frames);
+    for (size_t n = 0; n < sizeof(by_length) / sizeof(by_length[0]); n++) {
+        count_many(e, by_length[n], t->by_length[n]);
+    }
+    add_pair(e, SLOT_GOTCL, SLOT_GOTCH, t->bytes);
+    add_pair(e, SLOT_TOTL, SLOT_TOTH, t->bytes);
+    add_pair(e, SLOT_HGOTCL, SLOT_HGOTCH, t->bytes);
+    count_many(e, SLOT_BPTC, t->broadcast);
+    count_many(e, SLOT_MPTC, t->multicast);
 }

@@ -126,44 +126,78 @@ send_rest(struct fp_wire *w)
     }
 }
 
-/* Hand the whole frames at the head of the buffer to the receiver. */
+/* The next whole frame from `at` on, or NULL. */
+static uint8_t *
+whole(struct fp_engine *e, size_t at, uint32_t *length)
+{
+    struct fp_stream *s = e->wire.stream;
+
+    if (s->in_size - at < FP_WIRE_HEAD) {
+        return NULL;
+    }
+    memcpy(length, s->in + at, sizeof(*length));
+    *length = __builtin_bswap32(*length);
+    if (*length > LENGTH_MAX) {
+        end(&e->wire, FP_STREAM_LOST);
+        return NULL;
+    }
+    return s->in_size - at - FP_WIRE_HEAD < *length ? NULL : s->in + at + FP_WIRE_HEAD;
+}
+
+/* Hand as many frames from `at` on as the team takes to it; return where the next one begins. */
 static size_t
+deframe_together(struct fp_engine *e, size_t at)
+{
+    size_t count = 0, taken, next = at;
+    uint32_t length;
+    uint8_t *frame;
+
+    while (count < FP_WIRE_BATCH && (frame = whole(e, next, &length)) != NULL) {
+        if (length < SHORTEST) { /* there is no room behind it: the next frame begins there */
+            frame = memcpy(e->wire.in->frames[count], frame, length);
+        }
+        e->batch[count].bytes = frame;
+        e->batch[count++].size = length;
+        next += FP_WIRE_HEAD + length;
+    }
+    taken = fp_receive_together(e, count);
+    for (size_t n = 0; n < taken; n++) {
+        memcpy(&length, e->wire.stream->in + at, sizeof(length));
+        at += FP_WIRE_HEAD + __builtin_bswap32(length);
+    }
+    return at;
+}
+
+/* Hand the whole frames at the head of the buffer to the receiver. */
+static void
 deframe(struct fp_engine *e)
 {
     struct fp_stream *s = e->wire.stream;
-    size_t at = 0, many = 0;
+    size_t at = 0, before;
+    uint32_t length;
+    uint8_t *frame;
 
     s->held = false;
-    while (s->in_size - at >= FP_WIRE_HEAD) {
-        uint32_t length;
-
-        uint8_t *frame = s->in + at + FP_WIRE_HEAD;
-
+    while (e->team != NULL && e->first_waiting == NULL && !fp_wire_held(e)) {
+        before = at;
+        at = deframe_together(e, at);
+        if (at == before) {
+            break;
+        }
+    }
+    while ((frame = whole(e, at, &length)) != NULL) {
         if (fp_wire_held(e)) {
             s->held = true;
             break;
         }
-
-        memcpy(&length, s->in + at, sizeof(length));
-        length = __builtin_bswap32(length);
-        if (length > LENGTH_MAX) {
-            end(&e->wire, FP_STREAM_LOST);
-            break;
-        }
-        if (s->in_size - at - FP_WIRE_HEAD < length) {
-            break;
-        }
-        if (length < SHORTEST) { /* there is no room behind it: the next frame begins there */
-            memcpy(e->wire.in->frames[0], frame, length);
-            frame = e->wire.in->frames[0];
+        if (length < SHORTEST) {
+            frame = memcpy(e->wire.in->frames[0], frame, length);
         }
         fp_wire_arrived(e, frame, length);
         at += FP_WIRE_HEAD + length;
-        many++;
     }
     s->in_size -= at;
     memmove(s->in, s->in + at, s->in_size);
-    return many;
 }
 
 /* Do what is due with the connection. At its end 0 is returned, so that Python looks at it. */

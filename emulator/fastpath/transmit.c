@@ -62,8 +62,7 @@ fp_reset_transmit(struct fp_engine *e)
     e->pump.when = FP_NEVER;
     e->departing = false;
     e->departs_ns = e->free_ns = 0;
-    e->finished = 0;
-    memset(e->finished_slots, 0, sizeof(e->finished_slots));
+    memset(e->finished, 0, sizeof(e->finished));
     e->ready_count = e->ready_mask = 0;
     e->offload_stale = true;
     for (uint32_t n = 0; n < FP_QUEUES; n++) {
@@ -130,7 +129,7 @@ fp_tx_control(struct fp_engine *e, uint32_t n, uint32_t old, uint32_t new)
     } else if ((old & enable) && !(new & enable)) {
         fp_ring_stop(&e->tx[n].ring);
         forget(&e->tx[n]);
-        if (e->departing && e->departing_queue == n) {
+        if (e->departing && e->packet.queue == n) {
             e->departing = false;
         }
     } else if (new & TXDCTL_SWFLSH_MASK) {
@@ -156,22 +155,23 @@ fp_tx_enable(struct fp_engine *e, uint32_t old, uint32_t new)
 /* -- write-back --------------------------------------------------------------------------------------------- */
 
 /* Report finished descriptors: the head by itself where TDWBAL asks for it, else DD in each. */
-static void
-write_back(struct fp_engine *e, uint32_t n)
+uint32_t
+fp_write_back(struct fp_engine *e, struct fp_memory *m, uint32_t n)
 {
     struct fp_tx_queue *q = &e->tx[n];
     struct fp_ring *r = &q->ring;
     uint32_t low = e->regs[SLOT_TDWBAL + n];
+    uint32_t many = (uint32_t)q->done.count;
     uint64_t iova = 0;
     bool good = true;
 
-    if (q->done.count == 0) {
-        return;
+    if (many == 0) {
+        return 0;
     }
     if (low & TDWBAL_HEAD_WB_EN_MASK) {
         iova = (uint64_t)e->regs[SLOT_TDWBAH + n] << 32 | (low & ~HEAD_WRITE_BACK_ADDRESS);
         fp_other_side(e, FP_DMA_WRITE, iova, 4, FP_TX_HEAD, n);
-        good = fp_store32(&e->memory, iova, r->head);
+        good = fp_store32(m, iova, r->head);
         if (good) {
             fp_tell(e, FP_DMA_WRITE, iova, 4, FP_TX_HEAD, n, NULL, 0);
         }
@@ -179,14 +179,13 @@ write_back(struct fp_engine *e, uint32_t n)
         for (size_t i = 0; i < q->done.count && good; i++) {
             iova = fp_ring_address(r, q->done.slots[i]) + STATUS_DWORD;
             fp_other_side(e, FP_DMA_WRITE, iova, 4, FP_TX_DONE, n);
-            good = fp_store32(&e->memory, iova, DD);
+            good = fp_store32(m, iova, DD);
             if (good && e->tell.on) {
                 fp_tell(e, FP_DMA_WRITE, iova, 4, FP_TX_DONE, n, NULL, 0);
                 fp_tell(e, FP_TX_WRITE_BACK, n, q->done.slots[i], 0, 0, NULL, 0);
             }
         }
     }
-    e->finished_slots[n] += (uint32_t)q->done.count;
     q->done.count = 0;
     if (!good) {
         fp_ring_halt(r);
@@ -194,48 +193,65 @@ write_back(struct fp_engine *e, uint32_t n)
                     "DMA of 4 bytes at 0x%llx must lie in mapped guest memory, and does not",
                     n, (unsigned long long)iova);
     }
-    e->finished |= 1u << n;
+    return many;
+}
+
+static void
+write_back(struct fp_engine *e, uint32_t n)
+{
+    e->finished[n] += fp_write_back(e, &e->memory, n);
 }
 
 /* Raise one cause for each queue that reported something. What was sent has left by then. */
 static void
 raise(struct fp_engine *e)
 {
-    if (e->finished != 0) {
-        fp_wire_flush(e);
-    }
-    while (e->finished != 0) {
-        uint32_t n = (uint32_t)__builtin_ctz(e->finished);
+    bool flushed = false;
 
-        uint32_t many = e->finished_slots[n];
+    for (uint32_t n = 0; n < FP_QUEUES; n++) {
+        uint32_t many = e->finished[n];
 
-        e->finished &= e->finished - 1;
-        e->finished_slots[n] = 0;
-        fp_raise_transmit(e, n, many);
+        if (many != 0) {
+            if (!flushed) {
+                fp_wire_flush(e);
+                flushed = true;
+            }
+            e->finished[n] = 0;
+            fp_raise_transmit(e, n, many);
+        }
     }
 }
 
-/* Queue slots for write-back; WTHRESH says how many may gather (8.12.14). */
-static void
-report(struct fp_engine *e, uint32_t n, const struct fp_slots *slots)
+/* WTHRESH says how many slots may gather (8.12.14). */
+uint32_t
+fp_report(struct fp_engine *e, struct fp_memory *m, uint32_t n, const struct fp_packet *p)
 {
     struct fp_tx_queue *q = &e->tx[n];
 
-    if (slots->count == 0) {
-        return;
+    q->ring.head = fp_ring_after(&q->ring, p->last);
+    if (e->faults.withheld_queues >> n & 1) {
+        for (size_t i = 0; i < p->report.count; i++) {
+            fp_slots_add(&q->withheld, p->report.slots[i]);
+        }
+        fp_slots_add(&q->withheld_sizes, (uint32_t)p->report.count);
+        return 0;
     }
-    for (size_t i = 0; i < slots->count; i++) {
-        fp_slots_add(&q->done, slots->slots[i]);
+    if (p->report.count == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < p->report.count; i++) {
+        fp_slots_add(&q->done, p->report.slots[i]);
     }
     if (q->done.count >= (e->regs[SLOT_TXDCTL + n] & TXDCTL_WTHRESH_MASK) >> TXDCTL_WTHRESH_SHIFT) {
-        write_back(e, n);
+        return fp_write_back(e, m, n);
     }
+    return 0;
 }
 
 /* -- putting a packet together -------------------------------------------------------------------------------- */
 
 static void
-gather(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint64_t iova, uint64_t word1)
+gather(struct fp_engine *e, struct fp_memory *m, uint32_t n, struct fp_tx_queue *q, uint64_t iova, uint64_t word1)
 {
     size_t size = word1 & TXDATA_DTALEN_MASK;
 
@@ -252,7 +268,7 @@ gather(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint64_t iova, ui
         return;
     }
     fp_other_side(e, FP_DMA_READ, iova, size, FP_TX_PAYLOAD, n);
-    if (!fp_read(&e->memory, iova, q->data + q->size, size)) {
+    if (!fp_read(m, iova, q->data + q->size, size)) {
         q->broken = true;
         fp_nonsense(e, "a buffer of tx[%u] cannot be read, the packet is dropped: "
                     "DMA of %zu bytes at 0x%llx must lie in mapped guest memory, and does not",
@@ -263,8 +279,8 @@ gather(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint64_t iova, ui
     fp_tell(e, FP_DMA_READ, iova, size, FP_TX_PAYLOAD, n, NULL, 0);
 }
 
-static void
-decode_offload(struct fp_engine *e)
+void
+fp_decode_offload(struct fp_engine *e)
 {
     uint32_t vet = e->regs[SLOT_VET];
 
@@ -276,44 +292,41 @@ decode_offload(struct fp_engine *e)
     e->offload.pad_short = fp_has(e, SLOT_TCTL, TCTL_PSP_MASK);
 }
 
-/* The packet is whole: it departs next. */
+/* The packet is whole. */
 static void
-finish(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint32_t index)
+finish(struct fp_engine *e, uint32_t n, struct fp_tx_queue *q, uint32_t index, struct fp_packet *p)
 {
     uint64_t word1 = q->first[1];
     const uint64_t *context = q->contexts[(word1 & TXDATA_IDX_MASK) >> TXDATA_IDX_SHIFT & 1];
     bool advanced = (word1 & TXDATA_DEXT_MASK) != 0;
 
-    e->departing_frames = 0;
+    p->left = 0;
     if (!q->broken && q->size != 0) {
         if (e->offload_stale) {
-            decode_offload(e);
+            fp_decode_offload(e);
         }
-        e->departing_frames = (uint32_t)fp_departure_begin(&e->departure, q->data, q->size, word1, context[0], context[1],
-                                                           &e->offload);
+        p->left = (uint32_t)fp_departure_begin(&p->departure, q->data, q->size, word1, context[0], context[1], &e->offload);
     }
-    e->departing = true;
-    e->departing_begun = false;
-    e->departing_queue = n;
-    e->departing_last = index;
-    e->departing_segmented = advanced && (word1 & TXDATA_TSE_MASK) && e->departing_frames != 0;
-    e->departing_stamp = advanced && (word1 & TXDATA_MAC_TS_MASK);
-    e->departing_note = (struct fp_note){ .fate = FP_FATE_SENT, .queue = (uint16_t)n, .has_slots = true, .first = q->slot,
-                                          .last = index, .frames = e->departing_frames };
-    swap_slots(&e->departing_report, &q->report);
+    p->queue = n;
+    p->last = index;
+    p->segmented = advanced && (word1 & TXDATA_TSE_MASK) && p->left != 0;
+    p->stamp = advanced && (word1 & TXDATA_MAC_TS_MASK);
+    p->note = (struct fp_note){ .fate = FP_FATE_SENT, .queue = (uint16_t)n, .has_slots = true, .first = q->slot,
+                                .last = index, .frames = p->left };
+    swap_slots(&p->report, &q->report);
     begin_packet(q);
 }
 
 /* Take descriptors up to the end of a packet; false when the driver has not handed over the rest. */
-static bool
-assemble(struct fp_engine *e, uint32_t n)
+bool
+fp_assemble(struct fp_engine *e, struct fp_memory *m, uint32_t n, struct fp_packet *p)
 {
     struct fp_tx_queue *q = &e->tx[n];
     struct fp_ring *r = &q->ring;
     uint64_t words[2];
     int64_t slot;
 
-    while ((slot = fp_ring_take(e, r, words)) >= 0) {
+    while ((slot = fp_ring_take(e, m, r, words)) >= 0) {
         uint32_t index = (uint32_t)slot;
 
         if (!q->has_slot) {
@@ -332,12 +345,12 @@ assemble(struct fp_engine *e, uint32_t n)
             q->first[0] = words[0];
             q->first[1] = words[1];
         }
-        gather(e, n, q, words[0], words[1]);
+        gather(e, m, n, q, words[0], words[1]);
         if (words[1] & TXDATA_RS_MASK) {
             fp_slots_add(&q->report, index);
         }
         if (words[1] & TXDATA_EOP_MASK) {
-            finish(e, n, q, index);
+            finish(e, n, q, index, p);
             return true;
         }
     }
@@ -354,7 +367,9 @@ next_packet(struct fp_engine *e)
         e->ready_first = (e->ready_first + 1) % FP_QUEUES;
         e->ready_count--;
         e->ready_mask &= ~(1u << n);
-        if (assemble(e, n)) {
+        if (fp_assemble(e, &e->memory, n, &e->packet)) {
+            e->departing = true;
+            e->departing_begun = false;
             make_ready(e, n);
             return true;
         }
@@ -382,24 +397,27 @@ rate_bps(const struct fp_engine *e)
 static void
 emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 {
+    struct fp_packet *p = &e->packet;
+    struct fp_tally tally = { 0 };
     bool looped = fp_loopback(e);
 
-    e->departing_note.frame++;
+    p->note.frame++;
     if (e->faults.transmit_nothing) {
         return;
     }
-    fp_count_transmitted(e, frame, size);
-    e->sent[e->departing_queue]++;
-    e->sent_bytes[e->departing_queue] += size;
-    if (e->departing_stamp) {
+    fp_tally(&tally, frame, size);
+    fp_count_transmitted(e, &tally);
+    e->sent[p->queue]++;
+    e->sent_bytes[p->queue] += size;
+    if (p->stamp) {
         e->up.stamp_tx(e->handle);
-        e->departing_stamp = false;
+        p->stamp = false;
     }
-    fp_tell(e, FP_FRAME_EMITTED, e->departing_queue, looped, 0, 0, frame, size);
+    fp_tell(e, FP_FRAME_EMITTED, p->queue, looped, 0, 0, frame, size);
     if (!looped) {
-        e->leaving = e->departing_note;
-        if (e->departing_segmented) {
-            fp_emit_segment(e, &e->departure, frame, size);
+        e->leaving = p->note;
+        if (p->segmented) {
+            fp_emit_segment(e, &p->departure, frame, size);
         } else {
             fp_emit(e, frame, size);
         }
@@ -418,34 +436,24 @@ emit(struct fp_engine *e, const uint8_t *frame, size_t size)
 static void
 depart(struct fp_engine *e)
 {
-    struct fp_tx_queue *q;
+    struct fp_packet *p = &e->packet;
     size_t size;
-    uint32_t n = e->departing_queue;
 
     e->free_ns = e->departs_ns;
-    if (e->departing_frames != 0) {
-        e->departing_frames--;
-        size = fp_departure_next(&e->departure, e->frame);
+    if (p->left != 0) {
+        p->left--;
+        size = fp_departure_next(&p->departure, e->frame);
         emit(e, e->frame, size);
     }
-    if (e->departing_frames != 0) {
+    if (p->left != 0) {
         e->departing_begun = false;
         return;
     }
     e->departing = false;
-    q = &e->tx[n];
-    q->ring.head = fp_ring_after(&q->ring, e->departing_last);
-    if (e->departing_segmented) {
+    if (p->segmented) {
         fp_count(e, SLOT_TSCTC);
     }
-    if (e->faults.withheld_queues >> n & 1) {
-        for (size_t i = 0; i < e->departing_report.count; i++) {
-            fp_slots_add(&q->withheld, e->departing_report.slots[i]);
-        }
-        fp_slots_add(&q->withheld_sizes, (uint32_t)e->departing_report.count);
-    } else {
-        report(e, n, &e->departing_report);
-    }
+    e->finished[p->queue] += fp_report(e, &e->memory, p->queue, p);
 }
 
 /* Nothing may be sent, or nothing is left to send: report what WTHRESH kept back. */
@@ -471,7 +479,7 @@ begin(struct fp_engine *e, int64_t now, uint64_t rate)
     if (e->departs_ns == 0 && e->free_ns < now) {
         e->free_ns = now;
     }
-    length = e->departing_frames != 0 ? fp_departure_peek(&e->departure) + WIRE_OVERHEAD : 0;
+    length = e->packet.left != 0 ? fp_departure_peek(&e->packet.departure) + WIRE_OVERHEAD : 0;
     e->departs_ns = e->free_ns + (rate ? (int64_t)(length * 8000000000ull / rate) : 0);
     e->departing_begun = true;
     return true;
@@ -484,6 +492,16 @@ fp_pump(struct fp_engine *e)
     uint64_t rate = rate_bps(e);
 
     if (!fp_has(e, SLOT_TCTL, TCTL_EN_MASK) || !(e->link.up || fp_loopback(e))) {
+        return;
+    }
+    if (e->team != NULL && rate == 0 && fp_send_together(e)) {
+        e->free_ns = e->departs_ns = now;
+        if (e->ready_count == 0) {
+            idle(e);
+        } else {
+            raise(e);
+            fp_arm(e, &e->pump, now);
+        }
         return;
     }
     for (int frames = 0; frames < FP_SLICE; frames++) {

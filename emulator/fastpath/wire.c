@@ -215,6 +215,24 @@ fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size)
     fp_step_ends(e);
 }
 
+void
+fp_wire_arrived_many(struct fp_engine *e)
+{
+    struct fp_wire_batch *b = e->wire.in;
+    size_t at = 0;
+
+    if (e->team != NULL) {
+        for (size_t n = 0; n < b->count; n++) {
+            e->batch[n].bytes = b->frames[n];
+            e->batch[n].size = (uint32_t)b->sizes[n];
+        }
+        at = fp_receive_together(e, b->count);
+    }
+    for (; at < b->count; at++) {
+        fp_wire_arrived(e, b->frames[at], b->sizes[at]);
+    }
+}
+
 static size_t
 poll_datagrams(struct fp_engine *e)
 {
@@ -232,10 +250,12 @@ poll_datagrams(struct fp_engine *e)
         messages[n].msg_hdr.msg_iovlen = 1;
     }
     got = recvmmsg(e->wire.fd, messages, most, MSG_DONTWAIT | MSG_TRUNC, NULL);
-    for (int n = 0; n < got; n++) {
-        fp_wire_arrived(e, b->frames[n], messages[n].msg_len);
+    b->count = got > 0 ? (size_t)got : 0;
+    for (size_t n = 0; n < b->count; n++) {
+        b->sizes[n] = messages[n].msg_len;
     }
-    return got > 0 ? (size_t)got : 0;
+    fp_wire_arrived_many(e);
+    return b->count;
 }
 
 size_t

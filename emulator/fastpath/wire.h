@@ -95,5 +95,7 @@ void fp_capture_arrives(struct fp_wire *w, const uint8_t *frame, size_t size);
 void fp_capture_placed(struct fp_wire *w, const struct fp_note *note);
 /* A frame came; it may be changed, and has room for 60 bytes. */
 void fp_wire_arrived(struct fp_engine *e, uint8_t *frame, size_t size);
+/* Those of the batch that comes in have. */
+void fp_wire_arrived_many(struct fp_engine *e);
 
 #endif
