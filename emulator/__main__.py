@@ -84,6 +84,14 @@ def parser(names: list[str]) -> argparse.ArgumentParser:
         "asks for fewer: a guest whose interrupts are dear gets fewer of them; auto does so for transmit completions, "
         "as long as the guest takes to answer (default: %(default)s)",
     )
+    add(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many threads the native engine carries packets with, where several queues have some (default: "
+        "%(default)s)",
+    )
     add("--socket", required=True, type=Path, metavar="PATH", help="unix socket on which a vfio-user client connects")
     add("--wire", default="null", metavar="SPEC", help="what the cable leads to, see below (default: %(default)s)")
     add(
@@ -191,6 +199,7 @@ def serve(given: argparse.Namespace, families: Mapping[str, Family]) -> None:
         engine=given.engine,
         doorbells=given.doorbells,
         least_gap=given.least_gap,
+        threads=given.threads,
         pause=given.pause,
         bundle_log=given.bundle_log,
         bundle_limit=bundle_limit(given.bundle_limit),

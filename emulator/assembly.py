@@ -41,6 +41,9 @@ DOORBELLS = ("trap", "mmap")
 DOORBELL_PAGE = range(0x3000, 0x4000)
 """Of BAR 0: the ring registers of transmit queues 0 to 3, at the addresses that Linux igb uses (shared.h)."""
 
+THREADS_MOST = 16
+"""As many as there are queues."""
+
 LEAST_GAP_MOST_US = 10_000
 """About as much as EITR itself can ask for (82576 8.8.12)."""
 
@@ -76,6 +79,9 @@ class Options:
 
     doorbells: str = "trap"
     """How the card learns of transmit doorbells: each by a trap, or by looking at a page that the client maps."""
+
+    threads: int = 1
+    """How many threads the native engine carries packets with, where several queues have some."""
 
     bundle_log: Path | None = None
     """A file in which all that comes in and goes out is taken down, to be replayed."""
@@ -120,7 +126,8 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
         engine = options.engine or next(iter(family.engines))
         log = (NativeWriter if engine == "native" else Writer)(options.bundle_log, options.bundle_limit)
         undo.callback(log.close)
-    around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced, log)
+    threads = parse_threads(options.threads, options.engine or next(iter(family.engines)))
+    around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced, log, threads)
     card = make(around, strapping, undo)
     if log is not None:
         log.write_header(header_of(options, family, log.now_ns()).encode())
@@ -213,6 +220,15 @@ def parse_rate(text: str) -> int | None:
     if text in ("10", "100", "1000"):
         return int(text)
     raise UsageError(f"the rate must be auto, 10, 100, 1000 or unlimited, not {text!r}")
+
+
+def parse_threads(threads: int, engine: str) -> int:
+    """Return how many threads are to carry packets. Raises UsageError."""
+    if not 1 <= threads <= THREADS_MOST:
+        raise UsageError(f"threads must be 1 to {THREADS_MOST}, not {threads}")
+    if threads > 1 and engine != "native":
+        raise UsageError(f"threads must have the native engine, not {engine}: Python runs one at a time")
+    return threads
 
 
 def parse_gap(text: str) -> int:

@@ -52,6 +52,9 @@ class Surroundings:
     log: Log | None = None
     """Takes down all that comes in and goes out."""
 
+    threads: int = 1
+    """How many threads carry packets, in an engine that can have more than one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:

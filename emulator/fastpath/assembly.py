@@ -60,6 +60,8 @@ def native_card(around: Surroundings, config: Config, undo: ExitStack) -> Card:
     engine.e.spin_ns = SPIN_NS
     engine.e.pause_obeyed = around.pause_obeyed
     engine.e.paced = around.paced
+    if not lib.fp_set_threads(engine.e, around.threads):
+        raise WorldError(f"the card must have {around.threads} threads, and gets none: {os.strerror(ffi.errno)}")
     if around.bar0 >= 0 and not lib.fp_shared_open(engine.e, around.bar0):
         raise WorldError(f"the page of the doorbells must be mapped, and is not: {os.strerror(ffi.errno)}")
     card = Card(

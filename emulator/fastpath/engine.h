@@ -354,6 +354,7 @@ bool fp_assemble(struct fp_engine *e, struct fp_memory *m, uint32_t n, struct fp
 /* The packet has left: gather its slots for write-back. What can be written back is; return how many slots that were. */
 uint32_t fp_report(struct fp_engine *e, struct fp_memory *m, uint32_t n, const struct fp_packet *p);
 uint32_t fp_write_back(struct fp_engine *e, struct fp_memory *m, uint32_t n);
+void fp_raise_finished(struct fp_engine *e);
 void fp_decode_offload(struct fp_engine *e);
 
 /* -- the team --------------------------------------------------------------------------------------------- */

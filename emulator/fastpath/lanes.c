@@ -19,7 +19,7 @@
 /* A packet that has left its ring; its frames stand one after another in the lane's bytes, each behind its length. */
 struct fp_gone {
     bool segmented, stamp;
-    uint32_t frames;
+    uint32_t frames, written_back;
     struct fp_note note;
     struct fp_departure departure;
 };
@@ -35,7 +35,7 @@ struct fp_lane {
     struct fp_gone gone[PACKETS];
     size_t count, used, room, next, at; /* next, at: what the engine's thread has passed on */
     uint8_t *bytes;
-    uint32_t written_back, segmented;
+    uint32_t segmented;
     struct fp_tally tally;
 
     /* receive */
@@ -133,14 +133,23 @@ send_lane(void *context, size_t index)
         *gone = (struct fp_gone){ .segmented = p->segmented, .stamp = p->stamp, .note = p->note };
         cut(lane, gone);
         lane->segmented += p->segmented;
-        lane->written_back += fp_report(e, &lane->memory, lane->queue, p);
+        gone->written_back = fp_report(e, &lane->memory, lane->queue, p);
         lane->count++;
+    }
+}
+
+/* After a frame: let the guest know of what is finished as often as if frames went one by one. */
+static void
+passed(struct fp_engine *e, uint32_t *frames)
+{
+    if (++*frames % FP_SLICE == 0) {
+        fp_raise_finished(e);
     }
 }
 
 /* The next packet of the lane goes onto the wire. */
 static void
-pass_on(struct fp_engine *e, struct fp_lane *lane)
+pass_on(struct fp_engine *e, struct fp_lane *lane, uint32_t *frames)
 {
     struct fp_gone *gone = &lane->gone[lane->next++];
 
@@ -163,8 +172,13 @@ pass_on(struct fp_engine *e, struct fp_lane *lane)
         } else {
             fp_emit(e, frame, size);
         }
+        if (n + 1 < gone->frames) {
+            passed(e, frames);
+        }
     }
     e->leaving.fate = FP_FATE_OURS;
+    e->finished[lane->queue] += gone->written_back;
+    passed(e, frames);
 }
 
 static bool
@@ -182,7 +196,7 @@ bool
 fp_send_together(struct fp_engine *e)
 {
     struct fp_lane *lanes[FP_QUEUES];
-    uint32_t count = e->ready_count;
+    uint32_t count = e->ready_count, frames = 0;
     bool more = true;
 
     if (e->tell.on || e->log != NULL || count < 2 || e->departing || e->link.paused || fp_loopback(e) ||
@@ -198,7 +212,7 @@ fp_send_together(struct fp_engine *e)
         lane->memory = e->memory;
         lane->dry = false;
         lane->count = lane->used = lane->next = lane->at = 0;
-        lane->written_back = lane->segmented = 0;
+        lane->segmented = 0;
         lane->tally = (struct fp_tally){ 0 };
     }
     fp_team_do(e->team, send_lane, e, count);
@@ -206,7 +220,7 @@ fp_send_together(struct fp_engine *e)
         more = false;
         for (uint32_t n = 0; n < count; n++) {
             if (lanes[n]->next < lanes[n]->count) {
-                pass_on(e, lanes[n]);
+                pass_on(e, lanes[n], &frames);
                 more = true;
             }
         }
@@ -219,7 +233,6 @@ fp_send_together(struct fp_engine *e)
         for (uint32_t i = 0; i < lane->segmented; i++) {
             fp_count(e, SLOT_TSCTC);
         }
-        e->finished[lane->queue] += lane->written_back;
         e->together += lane->count;
         if (!lane->dry) {
             e->ready_mask |= 1u << lane->queue;

@@ -203,8 +203,8 @@ write_back(struct fp_engine *e, uint32_t n)
 }
 
 /* Raise one cause for each queue that reported something. What was sent has left by then. */
-static void
-raise(struct fp_engine *e)
+void
+fp_raise_finished(struct fp_engine *e)
 {
     bool flushed = false;
 
@@ -464,7 +464,7 @@ idle(struct fp_engine *e)
     for (uint32_t n = 0; n < FP_QUEUES; n++) {
         write_back(e, n);
     }
-    raise(e);
+    fp_raise_finished(e);
 }
 
 /* Let the next frame begin; false while flow control forbids it or there is none. */
@@ -499,7 +499,7 @@ fp_pump(struct fp_engine *e)
         if (e->ready_count == 0) {
             idle(e);
         } else {
-            raise(e);
+            fp_raise_finished(e);
             fp_arm(e, &e->pump, now);
         }
         return;
@@ -510,13 +510,13 @@ fp_pump(struct fp_engine *e)
             return;
         }
         if (e->departs_ns > now) {
-            raise(e);
+            fp_raise_finished(e);
             fp_arm(e, &e->pump, e->departs_ns);
             return;
         }
         depart(e);
     }
-    raise(e);
+    fp_raise_finished(e);
     fp_arm(e, &e->pump, now);
 }
 
@@ -541,7 +541,7 @@ fp_release_completions(struct fp_engine *e, uint32_t n, int64_t count)
         memmove(q->withheld_sizes.slots, q->withheld_sizes.slots + released, q->withheld_sizes.count * sizeof(uint32_t));
     }
     write_back(e, n);
-    raise(e);
+    fp_raise_finished(e);
     return (uint32_t)released;
 }
 
@@ -553,6 +553,6 @@ fp_complete_now(struct fp_engine *e, uint32_t n, uint32_t index)
     if (q->ring.count != 0) {
         fp_slots_add(&q->done, index % q->ring.count);
         write_back(e, n);
-        raise(e);
+        fp_raise_finished(e);
     }
 }

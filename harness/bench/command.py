@@ -99,6 +99,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
     engine_option(verb)
     doorbells_option(verb)
     verb.add_argument("--least-gap", default="", metavar="US", help="between two messages of our card; default: auto")
+    verb.add_argument("--threads", default="", metavar="N", help="that carry our card's packets; default: 1")
     verb.add_argument(
         "--pause",
         default="obeyed",
@@ -110,7 +111,7 @@ def declare(verb: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[str], None]) -> ExitStatus:
     """Measure as the options ask for."""
-    card = card_words(arguments, "engine", "doorbells", "least_gap", "pause")
+    card = card_words(arguments, "engine", "doorbells", "least_gap", "threads", "pause")
     request = BenchRequest(
         plan=Plan(arguments.rounds, arguments.expression, card),
         json=arguments.json,

@@ -21,10 +21,10 @@ STEPS_EACH = 500
 EVERY_S = 2.0
 
 
-def drive(seed: int, steps: int, *, paced: bool = False) -> Pair:
+def drive(seed: int, steps: int, *, paced: bool = False, threads: int = 1) -> Pair:
     """Drive a fresh pair for ``steps`` steps that ``seed`` chooses; Differ says where it parts."""
     choose = Random(seed)  # noqa: S311 - reproducible, not secret
-    pair = Pair(tuple(InterruptMode)[seed // 4 % 3] if seed % 4 == 3 else InterruptMode.MSIX)
+    pair = Pair(tuple(InterruptMode)[seed // 4 % 3] if seed % 4 == 3 else InterruptMode.MSIX, threads)
     for world in pair.worlds:
         world.nic.interrupts.paced = paced
     for _ in range(steps):
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 1 if the two are not the same card."""
     parser = argparse.ArgumentParser(prog="python -m tests.fastpath.same", description=__doc__)
     parser.add_argument("--steps", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="of the native card; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the first pair; default: %(default)s")
     options = parser.parse_args(arguments)
     began = said = time.monotonic()
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     while done < options.steps:
         steps = min(STEPS_EACH, options.steps - done)
         try:
-            drive(seed, steps)
+            drive(seed, steps, threads=options.threads)
         except Differ as difference:
             print(f"seed {seed}: {difference}")  # noqa: T201 - this is a command
             return 1

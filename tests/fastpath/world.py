@@ -14,6 +14,8 @@ from emulator.fastpath.ports import MODES
 from tests.model.igb.world import BASE, Cable, Clock, Memory, Messages, World
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from device_model.events import Event
 
 FOR_EVER = (1 << 63) - 1
@@ -94,7 +96,7 @@ class NativeWorld(World):
         )
         self.clock.nic = self.nic
         self._events: list[Event] = []
-        self.nic.observe(self._note)
+        self.unobserve = self.nic.observe(self._note)
         self.clock.advance(1_000_000_000)
         self.nic.settle()
 
@@ -131,6 +133,22 @@ class NativeWorld(World):
         if self.engine.lib.fp_bar_read(self.engine.e, offset, size, value):
             return self.nic.region_read(0, offset, size)
         return int(value[0])
+
+    def use_threads(self, threads: int) -> None:
+        """Carry packets with so many threads, few as they may be. Nobody listens to events then."""
+        self.unobserve()
+        assert self.engine.lib.fp_set_threads(self.engine.e, threads)
+        self.engine.e.together_least = 2
+
+    def receive_many(self, frames: Sequence[bytes]) -> None:
+        """Let frames arrive as a batch that was taken off the wire."""
+        batch = getattr(self.engine.e.wire, "in")
+        batch.count = len(frames)
+        for n, frame in enumerate(frames):
+            self.engine.ffi.memmove(batch.frames[n], frame, len(frame))
+            batch.sizes[n] = len(frame)
+        self.engine.lib.fp_wire_arrived_many(self.engine.e)
+        self.nic.settle()
 
     def show_mode(self) -> None:
         """Let the engine know which interrupt scheme the messages use now."""
