@@ -38,14 +38,14 @@ class Mistake:
             raise UsageError(f"{self.file} must hold {self.right!r}, and does not")
         return text.replace(self.right, self.wrong, 1)
 
-    def build(self, folder: Path, optimise: str = "-O2") -> Path:
+    def build(self, folder: Path, optimise: str = "-O2", sanitize: str = "") -> Path:
         """Return the engine with the mistake, built into a folder of its own below ``folder`` unless it is there.
 
         Raises UsageError if ``right`` is not in the file.
         """
         text = self.text()
         whole = "".join(each.read_text(encoding="utf-8") for each in sorted(ENGINE.glob("*.[ch]")))
-        what = f"{self.file}\0{self.right}\0{self.wrong}\0{whole}\0{optimise}"
+        what = f"{self.file}\0{self.right}\0{self.wrong}\0{whole}\0{optimise}\0{sanitize}"
         name = hashlib.sha256(what.encode()).hexdigest()
         output = folder / name[:16]
         if made := next(output.glob("_engine*.so"), None):
@@ -55,7 +55,15 @@ class Mistake:
             shutil.copytree(ENGINE, sources, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
             (sources / self.file).write_text(text, encoding="utf-8")
             includes = [word for include in python_includes() for word in ("--python-include", str(include))]
-            words = ("--sources", str(sources), "--output", str(output), f"--optimise={optimise}", *includes)
+            words = (
+                "--sources",
+                str(sources),
+                "--output",
+                str(output),
+                f"--optimise={optimise}",
+                f"--sanitize={sanitize}",
+                *includes,
+            )
             run_command((sys.executable, "-m", "emulator.fastpath.build", *words), "the build of a spoilt engine")
         return next(output.glob("_engine*.so"))
 

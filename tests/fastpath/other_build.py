@@ -18,10 +18,12 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 100
 
 
-def drive(engine: Path, steps: int, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def drive(
+    engine: Path, steps: int, environment: Mapping[str, str] | None = None, threads: int = 1
+) -> subprocess.CompletedProcess[str]:
     """Make ``steps`` steps in a process of their own; its status is 0 if the two are the same card."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.fastpath.same", "--steps", str(steps)],
+        [sys.executable, "-m", "tests.fastpath.same", "--steps", str(steps), "--threads", str(threads)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -132,7 +132,7 @@ class Pair:
     """The two worlds. ``steps`` is how many were made."""
 
     def __init__(self, mode: InterruptMode = InterruptMode.MSIX, threads: int = 1) -> None:
-        native = NativeWorld(mode)
+        native = self.native = NativeWorld(mode)
         self.together = threads > 1
         if self.together:
             native.use_threads(threads)
@@ -164,6 +164,8 @@ class Pair:
             except FaultError as error:
                 answers.append(str(error))
         self.steps += 1
+        if self.together:
+            self.native.map_elsewhere()
         if answers[0] != answers[1]:
             self._differ("answers", *answers)
         self.compare()

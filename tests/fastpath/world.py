@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from device_model.events import Event
 
 FOR_EVER = (1 << 63) - 1
+PAGE = 0x1000
+ELSEWHERE, MAPPED_MOST = 0xF000_0000, 40
 
 
 class EngineClock(Clock):
@@ -96,6 +98,7 @@ class NativeWorld(World):
         )
         self.clock.nic = self.nic
         self._events: list[Event] = []
+        self._elsewhere: list[Any] = []
         self.unobserve = self.nic.observe(self._note)
         self.clock.advance(1_000_000_000)
         self.nic.settle()
@@ -139,6 +142,26 @@ class NativeWorld(World):
         self.unobserve()
         assert self.engine.lib.fp_set_threads(self.engine.e, threads)
         self.engine.e.together_least = 2
+
+    def map_elsewhere(self) -> None:
+        """Map one more region below the others, as a client does while BARs are sized, or unmap all of those."""
+        engine, ffi = self.engine, self.engine.ffi
+        memory = ffi.addressof(engine.e.memory)
+        if len(self._elsewhere) < MAPPED_MOST:
+            held = ffi.new("uint8_t[]", PAGE)
+            region = ffi.new("struct fp_region *")
+            region.iova, region.size, region.mapped = self._next_elsewhere(), PAGE, PAGE
+            region.address = int(ffi.cast("uintptr_t", held))
+            region.readable = region.writable = True
+            engine.lib.fp_map(memory, region)
+            self._elsewhere.append(held)
+            return
+        while self._elsewhere:
+            self._elsewhere.pop()
+            engine.lib.fp_unmap(memory, self._next_elsewhere(), PAGE)
+
+    def _next_elsewhere(self) -> int:
+        return ELSEWHERE + PAGE * len(self._elsewhere)
 
     def receive_many(self, frames: Sequence[bytes]) -> None:
         """Let frames arrive as a batch that was taken off the wire."""
