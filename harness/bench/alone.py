@@ -2,7 +2,8 @@
 """The card alone: a driver without a guest, over the card's socket and shared memory, against a copy of the same bytes.
 
 The driver is as cheap as one can be: a ring that was written beforehand, one doorbell for a thousand packets, one look
-at the last of them. What is counted is the card's own CPU time.
+at the last of them. What is counted is the card's own CPU time; with several threads it is the time that passes, against
+one thread, and the driver sleeps between two looks so that the card has the CPUs.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ SLOTS = 4096
 FLOWS = 64
 BUFFER = 2048
 FOR_S = 1.0
+NAP_S = 50e-6
 LINK_S = 10.0
 ENOUGH_S = 30.0
 MAC = "52:54:00:82:57:60"
@@ -67,6 +69,7 @@ class Alone:
     queues: int = 1
     slots: int = SLOTS
     flows: int = FLOWS
+    threads: int = 1
 
     @property
     def name(self) -> str:
@@ -79,39 +82,49 @@ class Alone:
                 ("queues", self.queues, usual.queues),
                 ("descriptors", self.slots, usual.slots),
                 ("flows", self.flows, usual.flows),
+                ("threads", self.threads, usual.threads),
             )
             if value != common
         )
         return f"card alone, {'receive' if self.receive else 'transmit'} {what}{more}"
 
     @property
-    def has_copy(self) -> bool:
-        """Whether a plain copy is measured beside it: once for each size is enough."""
-        return self == Alone(self.size, self.receive)
+    def names(self) -> tuple[str, ...]:
+        """What is measured in turns: our card, beside it one thread, or a plain copy once for each size."""
+        if self.threads > 1:
+            return ("our card", "one thread")
+        return ("our card", "a copy") if self == Alone(self.size, self.receive) else ("our card",)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """What it measures, for each second of the card's CPU time; the other column is a copy of the same bytes."""
-        return (Quantity(self.name, "Gbit/s of a core" if self.size == BIG else "packets/s of a core"),)
+        """What it measures, for each second of the card's CPU time, or of the clock where there are several threads."""
+        unit = "Gbit/s" if self.size == BIG else "packets/s"
+        return (Quantity(self.name, unit if self.threads > 1 else f"{unit} of a core"),)
 
-    def measure(self, folder: Path, card: tuple[str, ...]) -> tuple[float, ...]:
-        """Drive a fresh card for about a second."""
+    def measure(self, folder: Path, card: tuple[str, ...], which: int = 0) -> tuple[float, ...]:
+        """Measure what ``names`` has at ``which`` for about a second; a card is a fresh one."""
+        if which == 0:
+            return self._driven(folder, card, self.threads)
+        return self._driven(folder, card, 1) if self.threads > 1 else self._copied()
+
+    def _driven(self, folder: Path, card: tuple[str, ...], threads: int) -> tuple[float, ...]:
         with ExitStack() as undo:
             sockets = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="hilnic-bench-")))
             wire = f"generate:mac={MAC},flows={self.flows},size={self.size},rate=0" if self.receive else "null"
-            options = CardOptions(mac=MAC, rate="unlimited", wire=wire, capture=False, arguments=card)
+            words = (*card, "--threads", str(threads)) if self.threads > 1 else card
+            options = CardOptions(mac=MAC, rate="unlimited", wire=wire, capture=False, arguments=words)
             paths = CardSockets(*(sockets / name for name in ("vfio", "control", "wire", "peer")))
             process = undo.enter_context(CardProcess(options, paths, folder))
             process.wait_ready()
             undo.enter_context(Card(paths.control)).call("record", kinds=[])
             host = undo.enter_context(ScriptedHost(paths.vfio_user, MEMORY, BASE, 1))
-            driver = Driver(host, process.child.pid, self.queues, self.slots)
+            driver = Driver(host, process.child.pid, self.queues, self.slots, NAP_S if self.threads > 1 else None)
             driver.link_up()
             if self.receive:
                 return (driver.receive(),)
             return (driver.cut_up() if self.size == BIG else driver.transmit(self.size),)
 
-    def copied(self) -> tuple[float, ...]:
+    def _copied(self) -> tuple[float, ...]:
         """Return the same for a plain copy of as many bytes as a ring holds."""
         source = bytes(range(256)) * (SLOTS * min(self.size, BUFFER) // 256 + 1)
         target = bytearray(len(source))
@@ -125,13 +138,17 @@ class Alone:
 
 
 class Driver:
-    """``queues`` queues, both ways, of the card of process ``pid``; each ring has ``slots`` descriptors."""
+    """``queues`` queues, both ways, of the card of process ``pid``; each ring has ``slots`` descriptors.
 
-    def __init__(self, host: ScriptedHost, pid: int, queues: int, slots: int) -> None:
+    With ``nap_s`` it sleeps so long between two looks at memory, and rates are by the clock.
+    """
+
+    def __init__(self, host: ScriptedHost, pid: int, queues: int, slots: int, nap_s: float | None = None) -> None:
         self._host = host
         self._pid = pid
         self._queues = queues
         self._slots = slots
+        self._nap_s = nap_s
 
     def _put(self, reg: type[Register], value: int, n: int = 0) -> None:
         self._host.write(reg.at + n * reg.stride, value)
@@ -147,12 +164,17 @@ class Driver:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _rate(self, rounds: Iterator[int]) -> float:
-        """Return how many of what ``rounds`` yields there are in a second of the card's CPU time."""
+        """Return how many of what ``rounds`` yields there are in a second of the card's CPU time, or of the clock."""
         next(rounds)
         done, cpu, began = 0, self._cpu_s(), time.monotonic()
-        while time.monotonic() - began < FOR_S:
+        while (passed := time.monotonic() - began) < FOR_S:
             done += next(rounds)
-        return done / max(self._cpu_s() - cpu, 1e-3)
+        return done / (max(self._cpu_s() - cpu, 1e-3) if self._nap_s is None else passed)
+
+    def _rest(self) -> None:
+        """Let the card work."""
+        if self._nap_s is not None:
+            time.sleep(self._nap_s)
 
     def _ring(self, queue: int) -> int:
         """Where in memory the ring of a queue begins."""
@@ -252,6 +274,7 @@ class Driver:
         self._put(RCTL, RCTL.en.mask | RCTL.upe.mask)
         end = time.monotonic() + ENOUGH_S
         while True:
+            self._rest()
             for queue in range(self._queues):
                 first = turn[queue] * half
                 at = RINGS - BASE + self._ring(queue) + first * SLOT
@@ -266,8 +289,9 @@ class Driver:
                 yield half
 
     def _until(self, at: int) -> None:
-        """Wait, without sleeping, until the bit DONE is set in the byte of memory at ``at``."""
+        """Wait, without waking anybody, until the bit DONE is set in the byte of memory at ``at``."""
         memory, end = self._host.memory, time.monotonic() + ENOUGH_S
         while not memory[at] & DONE:
+            self._rest()
             if time.monotonic() > end:
                 wait_until(lambda: memory[at] & DONE, Deadline.after(0.1), "the card finishing half a ring")

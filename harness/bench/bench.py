@@ -82,6 +82,8 @@ ALONE: tuple[Alone, ...] = (
     *(Alone(64, receive=True, queues=queues) for queues in (2, 4, 8)),
     *(Alone(64, receive, slots=slots) for receive in (False, True) for slots in (64, 256, 1024)),
     *(Alone(64, receive=True, flows=flows) for flows in (1, 8, 256)),
+    *(Alone(64, receive, queues=4, threads=2) for receive in (False, True)),
+    Alone(BIG, queues=4, threads=2),
 )
 WORKLOADS: tuple[Workload, ...] = (*ALONE, *TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *CARDS, *FRESH)
 OURS, THEIRS, YARDSTICK = range(3)
@@ -172,10 +174,8 @@ class Bench:
         for alone in self._wanted(ALONE):
             self._rows(
                 alone,
-                lambda which: (
-                    alone.measure(self._folder / "alone", self._plan.card) if which == OURS else alone.copied()  # noqa: B023 - called at once
-                ),
-                ("our card", "a copy") if alone.has_copy else ("our card",),
+                lambda which: alone.measure(self._folder / "alone", self._plan.card, which),  # noqa: B023 - called at once
+                alone.names,
             )
         in_guests: tuple[Workload, ...] = (*TO_NOBODY, *TO_PARTNER, *TO_STREAM, *TO_KERNEL, *CARDS, *FRESH)
         if not self._wanted(in_guests):
