@@ -114,6 +114,10 @@ class NativeIgb(Igb):
         """Tell ``observer`` every event from now on, after each thing that Python does."""
         return self.native_tell.observe(observer)
 
+    def totals_snapshot(self) -> dict[str, Any]:
+        """Return what the card has done, and how many packets and frames several threads have carried together."""
+        return {**super().totals_snapshot(), "together": int(self.engine.e.together)}
+
     # -- device_model.igb.faults.Actions -----------------------------------------------------------------
 
     def refresh_faults(self) -> None:

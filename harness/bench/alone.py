@@ -2,8 +2,8 @@
 """The card alone: a driver without a guest, over the card's socket and shared memory, against a copy of the same bytes.
 
 The driver is as cheap as one can be: a ring that was written beforehand, one doorbell for a thousand packets, one look
-at the last of them. What is counted is the card's own CPU time; with several threads it is the time that passes, against
-one thread, and the driver sleeps between two looks so that the card has the CPUs.
+at the last of them. What is counted is the card's own CPU time; with several threads it is the time that passes,
+against one thread, and the driver sleeps between two looks so that the card has the CPUs.
 """
 
 from __future__ import annotations

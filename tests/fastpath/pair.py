@@ -210,6 +210,7 @@ class Pair:
 
     def compare_registers(self) -> None:
         totals = [world.nic.totals_snapshot() for world in self.worlds]
+        del totals[1]["together"]
         if totals[0] != totals[1]:
             self._differ("totals", *totals)
         model, native = (world.nic.registers_snapshot() for world in self.worlds)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.deadline import Deadline, wait_until
 from harness.emulator import CardOptions
+from harness.guest.program.sockets import numbered
 from harness.lab import configure
 from harness.traffic import numbered_frames
 
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
     from harness.lab import Lab
 
 SENT, RECEIVED = 700, 900
+QUEUES, EACH, SIZE, SLOW_MBPS = 4, 100, 100, 1
+HEADERS = 14 + 20 + 8
+PORT, UDP = 9, 17
 WAYS = {
     "python": CardOptions(engine="python"),
     "mmap": CardOptions(engine="native", arguments=("--doorbells", "mmap", "--least-gap", "250")),
     "obeyed": CardOptions(engine="native", arguments=("--pause", "obeyed"), capture=False),
+    "threads": CardOptions(engine="native", arguments=("--threads", "2"), capture=False),
 }
 
 
@@ -47,3 +53,29 @@ def test_a_guests_traffic_passes_whole_and_in_order(lab: Lab, way: str) -> None:
     with bound.peer.answering():
         done = bound.netif.tool("ping", "-c", "5", "-i", "0.05", "-W", "5", "198.18.0.2")
     assert re.search(r"5 packets transmitted, 5 received", done.out)
+
+
+def test_several_threads_carry_what_several_queues_hold(lab: Lab) -> None:
+    """Packets gather in four rings behind a slow link, which is then without a limit; each queue's leave in order."""
+    bound = lab.bound(WAYS["threads"])
+    agent = bound.guest.agent
+    for queue in range(QUEUES):
+        bound.netif.set_bql(queue, limit_min=1_000_000)
+    bound.card.rate(SLOW_MBPS)
+    bound.card.call("record", kinds=[])
+    for cpu in range(QUEUES):
+        handle = agent.call("open_socket", kind="udp")
+        address = ["198.18.0.2", PORT + cpu]
+        agent.call("send_numbered", handle=handle, count=EACH, size=SIZE, address=address, cpus=[cpu])
+        agent.call("close", handle=handle)
+    bound.card.rate("unlimited")
+    frames = bound.peer.expect(QUEUES * EACH, lambda frame: frame[12:14] == b"\x08\x00" and frame[23] == UDP)
+    for cpu in range(QUEUES):
+        told = [frame[HEADERS:] for frame in frames if int.from_bytes(frame[36:38], "big") == PORT + cpu]
+        assert told == [numbered(b"", number, SIZE) for number in range(EACH)]
+    assert bound.card.totals()["together"] > 0
+    wait_until(
+        lambda: all(bound.netif.bql(queue).inflight == 0 for queue in range(QUEUES)),
+        Deadline.after(10),
+        "every packet being completed",
+    )
