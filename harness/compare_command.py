@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness import compare
 from harness.console import complain
-from harness.options import chosen, lab_options
+from harness.options import chosen, json_beside, lab_options
 from harness.verb import Verb, epilogue
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from harness.report.results import ExitStatus
     from harness.report.terminal import Progress
-
-STANDARD_OUTPUT = "-"
 
 
 def declare(verb: argparse.ArgumentParser) -> None:
@@ -48,19 +46,14 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     finally:
         progress.close()
     for line in ("", *compare.table(found, request.peer), "", compare.sentence(found)):
-        (complain if beside(arguments) else say)(line)
-    if beside(arguments):
+        (complain if json_beside(arguments) else say)(line)
+    if json_beside(arguments):
         say(compare.as_json(found))
     elif arguments.json:
         path = Path(arguments.json)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(compare.as_json(found) + "\n", encoding="utf-8")
     return compare.status(found)
-
-
-def beside(arguments: argparse.Namespace) -> bool:
-    """Return whether standard output is for the rows alone."""
-    return bool(arguments.json == STANDARD_OUTPUT)
 
 
 VERB = Verb(
@@ -74,5 +67,5 @@ VERB = Verb(
         "our card breaks a claim, or such a departure cannot be told",
         "the machine lacks something or the lab broke, so that one of these could not be judged",
     ),
-    beside,
+    json_beside,
 )

@@ -79,6 +79,11 @@ def last_report(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def json_beside(arguments: argparse.Namespace) -> bool:
+    """Return whether standard output is for ``--json -`` alone."""
+    return bool(arguments.json == "-")
+
+
 def card_words(arguments: argparse.Namespace, *names: str) -> tuple[str, ...]:
     """Return those of the options ``names`` that were given, as words for the card's own command line."""
     values = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in names}

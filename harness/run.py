@@ -21,6 +21,10 @@ from harness.spec import catalogue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.kernel.config import Config
+    from harness.kernel.needs import Lack
+    from harness.snapshot import Materials
+
 CHECKS = Path(__file__).parent / "checks"
 
 #: One check may take this long; a check that needs longer carries its own ``@pytest.mark.timeout``.
@@ -107,21 +111,23 @@ def pytest_arguments(request: RunRequest) -> list[str]:
 def check_config(kernel: str, say: Callable[[str], None]) -> ExitStatus:
     """Say what the checks need of a kernel and what it lacks; LACKS if a must-claim could not be judged."""
     parts = materials(kernel)
-    release = parts.image.kernel_release
-    config = find_config(kernel, release, parts.cache)
-    found = lacks(config, CHECKS) if config else ()
-    for line in told(config, found, release):
+    config, found = wanting(kernel, parts)
+    for line in told(config, found, parts.image.kernel_release):
         say(line)
     book = catalogue.load()
     gone = any(lack.need.lab or any(results.is_must(book.get(name)) for name in lack.claims) for lack in found)
     return ExitStatus.LACKS if gone or config is None else ExitStatus.HOLDS
 
 
-def falls_away(kernel: str) -> dict[str, str]:
-    """Return the claims that cannot be judged on a kernel, with the reason. Raises EnvironmentLacks if none can."""
-    parts = materials(kernel)
+def wanting(kernel: str, parts: Materials) -> tuple[Config | None, tuple[Lack, ...]]:
+    """Return a kernel's configuration, if it is known, and what the checks need that is not in it."""
     config = find_config(kernel, parts.image.kernel_release, parts.cache)
-    found = lacks(config, CHECKS) if config else ()
+    return config, lacks(config, CHECKS) if config else ()
+
+
+def falls_away(kernel: str, parts: Materials) -> dict[str, str]:
+    """Return the claims that cannot be judged on a kernel, with the reason. Raises EnvironmentLacks if none can."""
+    _, found = wanting(kernel, parts)
     must_serve(found)
     return dict(reasons(found))
 
@@ -133,13 +139,14 @@ def run(request: RunRequest) -> ExitStatus:
     """
     if request.smp < 1:
         raise UsageError(f"--smp must be 1 or more, not {request.smp}")
+    parts = materials(request.kernel)
     if request.module is not None and request.go_fd is None:
-        DriverFile.read(request.module).must_fit(materials(request.kernel).image.kernel_release)
+        DriverFile.read(request.module).must_fit(parts.image.kernel_release)
     if request.ktap is not None:
         _make_room(request.ktap)
     outcome = request.report / "results.json"
     outcome.unlink(missing_ok=True)
-    gone = falls_away(request.kernel)
+    gone = falls_away(request.kernel, parts)
     arguments = pytest_arguments(request) + [f"--falls-away={name}={reason}" for name, reason in gone.items()]
     interruption = Interruption()
     try:

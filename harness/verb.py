@@ -33,6 +33,11 @@ def _never(_arguments: argparse.Namespace) -> bool:
     return False
 
 
+def always(_arguments: argparse.Namespace) -> bool:
+    """Return True: standard output is for the answers, whatever was asked."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb: ``declare`` adds its options; ``command`` gets them, a progress, and where lines go (standard output).

@@ -23,7 +23,7 @@ from harness.errors import LabBroken
 from harness.opening import open_lab, own_folder
 from harness.options import engine_option, fault_option, lab_options, module_option, sanitize_option
 from harness.report.results import ExitStatus
-from harness.verb import Verb, epilogue
+from harness.verb import Verb, always, epilogue
 
 if TYPE_CHECKING:
     import argparse
@@ -178,11 +178,6 @@ def namespace(lab: Lab, bound: Bound) -> dict[str, Any]:
     }
 
 
-def beside(_arguments: argparse.Namespace) -> bool:
-    """Return True: standard output is for the answers."""
-    return True
-
-
 DEBUG = Verb(
     "debug",
     "keep guest and card, and look at both from one terminal",
@@ -190,7 +185,7 @@ DEBUG = Verb(
     declare,
     debug,
     epilogue("the session was ended", "without a screen: a line was refused or failed"),
-    beside,
+    always,
 )
 SHELL = Verb(
     "shell",
@@ -198,5 +193,5 @@ SHELL = Verb(
     f"Bind a guest to the card and give Python, with these names ready: {NAMES}.",
     declare_shell,
     shell,
-    beside=beside,
+    beside=always,
 )

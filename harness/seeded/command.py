@@ -18,7 +18,7 @@ from guest_images.progress import Progress as SetUpProgress
 from harness.console import complain
 from harness.errors import EnvironmentLacks, LabBroken, UsageError
 from harness.opening import materials
-from harness.options import engine_option, lab_options
+from harness.options import engine_option, json_beside, lab_options
 from harness.report.results import ExitStatus
 from harness.seeded.bugs import Bug, read_bugs
 from harness.setup.steps import guest_archive
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 TABLE = Path("tests/seeded/bugs.toml")
 RUN_S = 900.0
-STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,7 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     finally:
         progress.close()
     text = json.dumps(found, indent=1)
-    if beside(arguments):
+    if json_beside(arguments):
         say(text)
         say = complain
     else:
@@ -195,11 +194,6 @@ def command(arguments: argparse.Namespace, progress: Progress, say: Callable[[st
     return ExitStatus.BROKEN if missed or blamed else ExitStatus.HOLDS
 
 
-def beside(arguments: argparse.Namespace) -> bool:
-    """Return whether standard output is for the list alone."""
-    return bool(arguments.json == STANDARD_OUTPUT)
-
-
 VERB = Verb(
     "seeded",
     "prove that the checks catch a driver's bugs",
@@ -207,5 +201,5 @@ VERB = Verb(
     declare,
     command,
     epilogue("every bug was caught, and the driver without any holds", "a bug was missed, or it does not"),
-    beside,
+    json_beside,
 )

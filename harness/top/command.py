@@ -18,7 +18,7 @@ from harness.options import engine_option, fault_option, lab_options, module_opt
 from harness.report.results import ExitStatus
 from harness.top.figures import Bytes, Figures, Totals, between
 from harness.top.text import as_json, lines
-from harness.verb import Verb, epilogue
+from harness.verb import Verb, always, epilogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,11 +132,6 @@ def print_looks(looker: Looker, every_s: float, seconds: float, show: Callable[[
         done += 1
 
 
-def beside(_arguments: argparse.Namespace) -> bool:
-    """Return True: standard output is for the figures."""
-    return True
-
-
 VERB = Verb(
     "top",
     "live rates of a card: queues, rings, vectors, byte queue limits, drops",
@@ -144,5 +139,5 @@ VERB = Verb(
     declare,
     top,
     epilogue("it was ended, or ended after --seconds"),
-    beside,
+    always,
 )

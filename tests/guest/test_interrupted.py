@@ -5,42 +5,20 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.deadline import Deadline, wait_until
+from tests.guest.terminal import started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
 
 ROOT = Path(__file__).parents[2]
 END_S = 30.0
 SAYS_SO = "print('here', flush=True); guest.run('sleep 60')"
-
-
-@contextmanager
-def started(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a verb as a terminal does: in a process group of its own, with SIGINT as it is by default."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", *words],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
-            start_new_session=True,
-        )  # fmt: skip
-    finally:
-        signal.signal(signal.SIGINT, before)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def of_session(leader: int) -> list[str]:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +13,10 @@ import pytest
 
 from harness.seeded.bugs import read_bugs
 from harness.watch.command import Outcome, difference, stamp, wait_changed
+from tests.guest.terminal import started
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from harness.seeded.command import Workshop
@@ -30,18 +30,8 @@ RUN_S = 240
 def watching(tmp_path: Path, workshop: Workshop) -> Iterator[subprocess.Popen[str]]:
     shutil.copy(workshop.build(), tmp_path / "igb.ko")
     words = ["watch", "--module", str(tmp_path / "igb.ko"), "--claims", "RSS-03", "--report", str(tmp_path / "report")]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", *words],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, start_new_session=True,
-        )  # fmt: skip
-    finally:
-        signal.signal(signal.SIGINT, before)
-    with process:
+    with started(*words) as process:
         yield process
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def said_until(process: subprocess.Popen[str], text: str) -> list[str]:
