@@ -222,6 +222,28 @@ receive(struct fp_engine *e, struct input *in)
     fp_arrive(e, frame, size, (shape & 8) != 0);
 }
 
+/* A batch as it comes off the wire, for a team of threads. */
+static void
+receive_many(struct fp_engine *e, struct input *in)
+{
+    static const uint8_t to[6] = { 0x01, 0x00, 0x5E, 0x00, 0x00, 0x01 };
+    struct fp_wire_batch *b = e->wire.in;
+
+    b->count = (size_t)take(in, 1) % (FP_WIRE_BATCH + 1);
+    for (size_t n = 0; n < b->count; n++) {
+        size_t whole = (size_t)take(in, 2) % FP_WIRE_ROOM, size = whole < 200 ? whole : 200;
+        const uint8_t *bytes = taken(in, &size);
+
+        memset(b->frames[n], (int)n, sizeof(b->frames[n]));
+        memcpy(b->frames[n], bytes, size);
+        if (n & 1) {
+            memcpy(b->frames[n], to, sizeof(to));
+        }
+        b->sizes[n] = whole;
+    }
+    fp_wire_arrived_many(e);
+}
+
 static void
 step(struct fp_engine *e, struct input *in)
 {
@@ -270,8 +292,14 @@ step(struct fp_engine *e, struct input *in)
         break;
     case 8:
     case 9: transmit(e, in); break;
-    case 10:
-    case 11: receive(e, in); break;
+    case 10: receive(e, in); break;
+    case 11:
+        if (e->team != NULL) {
+            receive_many(e, in);
+        } else {
+            receive(e, in);
+        }
+        break;
     case 12: let_time_pass(e, (int64_t)(take(in, 4) & 0x3FFFFFF)); break;
     case 13: { /* the client's side */
         uint64_t what = take(in, 1);
@@ -331,10 +359,9 @@ step(struct fp_engine *e, struct input *in)
     }
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+run(struct input in, uint32_t threads)
 {
-    struct input in = { data, size };
     struct fp_engine *e;
 
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, client) == 0);
@@ -345,6 +372,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(memory + RINGS + QUEUES * RING + n * FP_SLOT, &buffer, sizeof(buffer));
     }
     e = card();
+    if (threads > 1) {
+        assert(fp_set_threads(e, threads));
+        e->together_least = 2;
+        e->tell.on = false; /* whoever listens sees packets one by one */
+    }
     for (int n = 0; n < STEPS && in.left > 0; n++) {
         step(e, &in);
     }
@@ -355,6 +387,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         close(client[n]);
         close(stream[n]);
     }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    run((struct input){ data, size }, 1);
+    run((struct input){ data, size }, 3);
     return 0;
 }
 
