@@ -39,13 +39,13 @@ def sources() -> list[Path]:
     return [*sorted(HERE.glob("*.c")), TARGET]
 
 
-def replayer(folder: Path) -> Path:
-    """Return a program that runs the inputs it is given, built with gcc and its sanitizers."""
+def replayer(folder: Path, sanitizers: tuple[str, ...] = SANITIZERS) -> Path:
+    """Return a program that runs the inputs it is given, built with gcc and these of its sanitizers."""
     folder.mkdir(parents=True, exist_ok=True)
     lay_out(folder)
     compiler = shlex.split(os.environ.get("CC", "cc"))
     program = folder / "replay"
-    flags = (*(flag for flag in FLAGS if flag != "-Werror"), "-O1", "-DREPLAY", f"-I{HERE}", f"-I{folder}", *SANITIZERS)
+    flags = (*(flag for flag in FLAGS if flag != "-Werror"), "-O1", "-DREPLAY", f"-I{HERE}", f"-I{folder}", *sanitizers)
     run_command((*compiler, *flags, *map(str, sources()), "-o", str(program)), "the C compiler")
     return program
 

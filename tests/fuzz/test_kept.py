@@ -27,6 +27,13 @@ def test_the_engine_runs_them_under_sanitizers(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(inputs)} inputs\n", "")
 
 
+def test_no_two_threads_race_on_them(tmp_path: Path) -> None:
+    inputs = kept("engine")
+    program = replayer(tmp_path, ("-fsanitize=thread",))
+    done = subprocess.run([program, *inputs], capture_output=True, text=True, timeout=REPLAY_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(inputs)} inputs\n", "")
+
+
 @pytest.mark.parametrize("path", kept("registers"), ids=lambda path: path.name[:12])
 def test_both_engines_agree_on_them(path: Path) -> None:
     registers.one(path.read_bytes())
