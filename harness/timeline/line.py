@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+EACH = 100
+"""More than there are lanes of a kind."""
+
 
 class Group(Enum):
     """Whose lane it is; the order is that of the page."""
@@ -24,6 +27,11 @@ class Lane:
     order: int
     title: str
 
+    @property
+    def number(self) -> int:
+        """Which of its kind it is: CPU, vector or queue."""
+        return self.order % EACH
+
     @classmethod
     def cpu(cls, number: int) -> Lane:
         """Return the lane of a virtual CPU."""
@@ -32,12 +40,12 @@ class Lane:
     @classmethod
     def vector(cls, number: int) -> Lane:
         """Return the lane of an interrupt vector of the card."""
-        return cls(Group.CARD.value, 100 + number, f"vector {number}")
+        return cls(Group.CARD.value, EACH + number, f"vector {number}")
 
     @classmethod
     def queue(cls, direction: str, number: int) -> Lane:
         """Return the lane of a ring of the card; ``direction`` is rx or tx."""
-        return cls(Group.CARD.value, (200 if direction == "rx" else 300) + number, f"{direction} queue {number}")
+        return cls(Group.CARD.value, (2 if direction == "rx" else 3) * EACH + number, f"{direction} queue {number}")
 
 
 REGISTERS = Lane(Group.CARD.value, 0, "registers")

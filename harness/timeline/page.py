@@ -49,7 +49,7 @@ def render(line: TimeLine) -> str:
         style=(PARTS / "style.css").read_text(encoding="utf-8"),
         script=(PARTS / "script.js").read_text(encoding="utf-8"),
         what=escape(what),
-        story=escape(verdict(line)[0]),
+        story=escape(verdict(line, found)[0]),
         status="" if lossy else "broken" if found else "holds",
         contradictions=f'<ul class="contradictions">{listed}</ul>' if listed else "",
         told=escape(str(line.facts.get("clocks", ""))),

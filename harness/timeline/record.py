@@ -126,8 +126,8 @@ def arrows(masked: Sequence[Slice], guest: Sequence[Slice], irqs: Mapping[int, i
     """Yield from each message the hard interrupt that it caused: the next of its vector, each taken once."""
     entries = [each for each in guest if each.kind == "hardirq" and each.details.get("irq") in irqs]
     messages = [each for each in masked if each.details["by"] == card_side.AUTO]
-    for vector in sorted({int(each.lane.title.split()[1]) for each in messages}):
-        mine = [each for each in messages if each.lane.title == f"vector {vector}"]
+    for vector in sorted({each.lane.number for each in messages}):
+        mine = [each for each in messages if each.lane.number == vector]
         theirs = [each for each in entries if irqs[each.details["irq"]] == vector]
         at = 0
         for message, following in zip(mine, [*mine[1:], None], strict=True):
