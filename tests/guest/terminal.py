@@ -19,16 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def started(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a verb as a terminal does: in a process group of its own, with SIGINT as it is by default."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", *words],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
-            start_new_session=True,
-        )  # fmt: skip
-    finally:
-        signal.signal(signal.SIGINT, before)
+    """Start a verb as a terminal does: in a process group of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
+        start_new_session=True,
+    )  # fmt: skip
     try:
         yield process
     finally:
