@@ -94,11 +94,13 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     """Return the card that ``options`` describe, with its socket open; ``undo`` gives back what it holds."""
     if options.pause not in PAUSES:
         raise UsageError(f"pause must be one of {', '.join(PAUSES)}, not {options.pause!r}")
-    make = family.engines.get(options.engine or next(iter(family.engines)))
+    engine = engine_of(options, family)
+    make = family.engines.get(engine)
     if make is None:
         raise UsageError(f"the engine must be one of {', '.join(family.engines)}, not {options.engine!r}")
     paced = options.least_gap == "auto"
     gap_us = 0 if paced else parse_gap(options.least_gap)
+    threads = parse_threads(options.threads, engine)
     strapping = Strapping(parse_mac(options.mac), parse_rate(options.rate), read_nvm(options.nvm), gap_us)
     patches = [load_patch(text) for text in options.patches]
     function = expose(family.function(strapping.mac), options.irq, options.msix_vectors)
@@ -108,7 +110,7 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
         IrqKind.MSI: 1 if space.has("msi") else 0,
         IrqKind.MSIX: function.msix.vectors if space.has("msix") else 0,
     }
-    bar0 = share_bar0(options.doorbells, options.engine or next(iter(family.engines)), function, undo)
+    bar0 = share_bar0(options.doorbells, engine, function, undo)
     context = Context(options.socket, regions(function, bar0), vectors, options.log_level)
     undo.callback(context.close)
     wire: WireEnd = open_wire(options.wire)
@@ -123,10 +125,8 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     if options.bundle_log is not None:
         if options.doorbells != "trap":
             raise UsageError("a card whose inputs are logged must have doorbells that trap: it is told of no others")
-        engine = options.engine or next(iter(family.engines))
         log = (NativeWriter if engine == "native" else Writer)(options.bundle_log, options.bundle_limit)
         undo.callback(log.close)
-    threads = parse_threads(options.threads, options.engine or next(iter(family.engines)))
     around = Surroundings(space, context, wire, MonotonicClock(), bar0, options.pause == "obeyed", paced, log, threads)
     card = make(around, strapping, undo)
     if log is not None:
@@ -134,6 +134,11 @@ def assemble(options: Options, family: Family, undo: ExitStack) -> Card:
     prepare(card, patches, options.faults)
     context.realize(card.endpoint if log is None else LoggedDevice(card.endpoint, log))
     return card
+
+
+def engine_of(options: Options, family: Family) -> str:
+    """Return which engine runs the card."""
+    return options.engine or next(iter(family.engines))
 
 
 def prepare(card: Card, patches: Iterable[Callable[[Card], object]], faults: Iterable[str]) -> None:
@@ -149,7 +154,7 @@ def header_of(options: Options, family: Family, born_ns: int) -> Header:
     nvm = read_nvm(options.nvm)
     return Header(
         nic=family.name,
-        engine=options.engine or next(iter(family.engines)),
+        engine=engine_of(options, family),
         irq=options.irq,
         msix_vectors=options.msix_vectors,
         mac=options.mac,
