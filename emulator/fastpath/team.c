@@ -116,6 +116,12 @@ fp_team_do(struct fp_team *t, fp_job job, void *context, size_t count)
 {
     uint32_t call = atomic_load_explicit(&t->call, memory_order_relaxed) + 1;
 
+    if (count < 2) { /* not worth waking anybody */
+        if (count == 1) {
+            job(context, 0);
+        }
+        return;
+    }
     atomic_store_explicit(&t->job, (uintptr_t)job, memory_order_relaxed);
     atomic_store_explicit(&t->context, (uintptr_t)context, memory_order_relaxed);
     atomic_store_explicit(&t->left, count, memory_order_relaxed);

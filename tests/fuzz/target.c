@@ -197,11 +197,13 @@ transmit(struct fp_engine *e, struct input *in)
     put(e, 0xE018 + 0x40 * queue, tail);
 }
 
+/* The address of a group to which all listen. */
+static const uint8_t to[6] = { 0x01, 0x00, 0x5E, 0x00, 0x00, 0x01 };
+
 static void
 receive(struct fp_engine *e, struct input *in)
 {
     static uint8_t frame[LONGEST * 8 + 64];
-    static const uint8_t to[6] = { 0x01, 0x00, 0x5E, 0x00, 0x00, 0x01 };
     uint64_t shape = take(in, 1);
     size_t size = (size_t)take(in, 2) % LONGEST;
     const uint8_t *bytes = taken(in, &size);
@@ -226,7 +228,6 @@ receive(struct fp_engine *e, struct input *in)
 static void
 receive_many(struct fp_engine *e, struct input *in)
 {
-    static const uint8_t to[6] = { 0x01, 0x00, 0x5E, 0x00, 0x00, 0x01 };
     struct fp_wire_batch *b = e->wire.in;
 
     b->count = (size_t)take(in, 1) % (FP_WIRE_BATCH + 1);
