@@ -16,7 +16,6 @@ from tests.guest.terminal import started
 if TYPE_CHECKING:
     import subprocess
 
-ROOT = Path(__file__).parents[2]
 END_S = 30.0
 SAYS_SO = "print('here', flush=True); guest.run('sleep 60')"
 
